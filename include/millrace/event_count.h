@@ -1,0 +1,110 @@
+// Sleep until something may have changed, at no cost to those who change it.
+#ifndef MILLRACE_EVENT_COUNT_H_
+#define MILLRACE_EVENT_COUNT_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "millrace/deadline.h"
+#include "millrace/platform.h"
+#include "millrace/status.h"
+
+namespace millrace {
+
+// An event count (Reed and Kanodia, 1979; in this form after Vyukov, 2008): the
+// sleeper announces itself, looks once more, and only then sleeps; whoever
+// changes what it looks at notifies.
+//
+//      key = prepare()                      change the state
+//      look again: found? cancel(key)       notify()
+//      else wait(key, deadline)
+//
+// One futex word:   31                             1   0
+//                  [ epoch: counts notifications    | sleepers ]
+//
+//  E1 sleepers is set by prepare and cleared only together with a new epoch, so
+//     that whoever prepared before it fails to sleep or is woken.
+//  E2 A notifier that reads sleepers == 0 after changing the state ran before
+//     the announcement; the heavy fence in prepare then makes its change visible
+//     to the second look (light_fence pairs with heavy_fence: a Dekker).
+//  E3 Everyone is woken. Waking one would lose a wake-up: messages are published
+//     out of order, and the one that is woken may find nothing or be killed.
+//
+// A sleeper that is killed leaves the flag set, which costs one needless wake.
+// A notifier killed between its new epoch and its wake leaves sleepers asleep
+// until the next prepare and notify: not yet recovered from.
+//
+// Any number of threads of any processes may call everything at once.
+template <class Platform>
+class event_count {
+ public:
+  using key = std::uint32_t;
+
+  // Announces a sleeper. Look again before `wait`, or a change may be missed.
+  key prepare() noexcept {
+    // acquire: pairs with the epoch's release in notify, so that a second look
+    // after a notification sees what was changed before it.
+    const std::uint32_t before = word_.fetch_or(sleepers, std::memory_order_acquire);
+    Platform::heavy_fence();
+    return before | sleepers;
+  }
+
+  // The second look found something. The announcement stays, as others may sleep
+  // behind the same flag; it costs the next notifier one needless wake.
+  void cancel(key) noexcept {}
+
+  // Sleeps until a notification after `prepare`, or the deadline. May return
+  // `woken` for no reason: look again.
+  wait_result wait(key k, deadline until) noexcept { return Platform::wait(word_, k, until); }
+
+  // Wakes all who prepared. Call after the change; costs a load where nobody sleeps.
+  void notify() noexcept {
+    Platform::light_fence();
+    // relaxed: the fences alone decide whether the announcement is seen (E2).
+    std::uint32_t now = word_.load(std::memory_order_relaxed);
+    for (unsigned turn = 0; (now & sleepers) != 0; ++turn) {
+      const std::uint32_t next = (now & ~sleepers) + epoch_step;
+      // release: pairs with the acquire in prepare.
+      if (word_.compare_exchange_strong(now, next, std::memory_order_release, std::memory_order_relaxed)) {
+        Platform::wake_all(word_);
+        return;
+      }
+      Platform::relax(turn);
+      now = word_.load(std::memory_order_relaxed);
+    }
+  }
+
+ private:
+  static constexpr std::uint32_t sleepers = 1;
+  static constexpr std::uint32_t epoch_step = 2;
+
+  typename Platform::template atomic<std::uint32_t> word_{0};  // written by sleepers and notifiers
+};
+
+// Calls `attempt` until it returns a status that is not `would_block`, or the
+// deadline passes: polls for a while, then sleeps on `event`, which everyone who
+// can cure the failure notifies. A deadline that has passed still gets one try.
+template <class Platform, class Attempt>
+status await(event_count<Platform>& event, deadline until, Attempt attempt) noexcept {
+  for (;;) {
+    for (unsigned turn = 0; turn <= Platform::spins; ++turn) {
+      const status s = attempt();
+      if (!would_block(s)) return s;
+      Platform::relax(turn);
+    }
+    const auto key = event.prepare();
+    const status s = attempt();
+    if (!would_block(s)) {
+      event.cancel(key);
+      return s;
+    }
+    if (event.wait(key, until) == wait_result::timed_out) {
+      const status last = attempt();
+      return would_block(last) ? status::timed_out : last;
+    }
+  }
+}
+
+}  // namespace millrace
+
+#endif  // MILLRACE_EVENT_COUNT_H_

@@ -1,0 +1,76 @@
+// What stands at the start of a ring's segment, and how an opener checks it.
+#ifndef MILLRACE_LAYOUT_H_
+#define MILLRACE_LAYOUT_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <typeinfo>
+
+#include "millrace/process.h"
+#include "millrace/result.h"
+#include "millrace/ring.h"
+
+namespace millrace {
+
+// Everything that two programs must agree on before they share a ring.
+struct ring_description {
+  std::string_view kind;          // "mpmc_ring"
+  std::string_view message_type;  // mangled: the same from g++ and clang
+  std::uint64_t message_bytes = 0;
+  std::uint64_t message_align = 0;
+  geometry shape;
+
+  template <class Ring>
+  static ring_description of(const geometry& g) {
+    using T = typename Ring::value_type;
+    return {Ring::kind, typeid(T).name(), sizeof(T), alignof(T), g};
+  }
+};
+
+//   segment's payload  [ ring_header | member_place x members | ring: Ring::bytes ]
+//
+// Written once, before anyone else can see the segment; read once by each opener,
+// who copies the geometry and never looks again.
+struct alignas(line_bytes) ring_header {
+  static constexpr std::uint32_t current_version = 1;
+
+  std::uint32_t version;
+  std::uint32_t header_bytes;  // differs between ABIs
+  std::uint64_t message_bytes;
+  std::uint64_t message_align;
+  std::uint64_t capacity;
+  std::uint32_t members;
+  char kind[20];
+  char message_type[128];           // cut short if longer: the hash is of the whole
+  std::uint64_t message_type_hash;  // FNV-1a
+};
+
+// One place a member: zero, or the process that took it (process_identity,
+// packed). Taken and left by CAS.
+using member_place = std::atomic<std::uint64_t>;
+
+// Where the parts of a segment for this shape begin, from the payload's base.
+std::size_t places_offset() noexcept;
+std::size_t ring_offset(const geometry& g) noexcept;
+
+void write_header(void* base, const ring_description& d) noexcept;
+
+// Reads the header of a segment of `size` bytes. An error if it is not one for
+// `expected`'s kind and message type; the message says what was found. A capacity
+// or members of zero in `expected` accept what is there.
+result<geometry> read_header(const void* base, std::size_t size, const ring_description& expected,
+                             const std::string& object);
+
+// Takes a free place, or nothing if none is left.
+std::optional<std::uint32_t> take_place(void* base, const geometry& g, const process_identity& who) noexcept;
+// Does nothing if the place is not `who`'s: a child of fork destroys the copy of
+// a handle that is its parent's.
+void leave_place(void* base, std::uint32_t place, const process_identity& who) noexcept;
+
+}  // namespace millrace
+
+#endif  // MILLRACE_LAYOUT_H_

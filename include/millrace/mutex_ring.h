@@ -1,0 +1,188 @@
+// Many producers, many consumers, one lock: the ring to check the others against.
+#ifndef MILLRACE_MUTEX_RING_H_
+#define MILLRACE_MUTEX_RING_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "millrace/event_count.h"
+#include "millrace/platform.h"
+#include "millrace/ring.h"
+#include "millrace/status.h"
+
+namespace millrace {
+
+// A ring under one robust mutex (a monitor: Hoare, 1974; Brinch Hansen, 1973),
+// with event counts for its conditions. FIFO in the order of the lock.
+//
+// Invariants, outside the lock and at every instruction inside it:
+//  L1 positions head..tail-1 hold messages; tail - head <= capacity.
+//  L2 A push writes slots beyond tail and then tail; a pop reads and then writes
+//     head. That one write is the commit point: a holder killed before it has
+//     done nothing, after it everything. So there is nothing to repair when a
+//     locker hears that the last owner died: it declares the state consistent.
+//
+// What a failed try means: `full` and `empty` are exact, under the lock. `busy`:
+// somebody held the lock. Blocking calls wait for the lock, too, a stopped
+// holder included; the timed ones until their deadline.
+//
+// A caller killed between its commit and its notification leaves sleepers
+// asleep until the next operation: not yet recovered from.
+//
+// Capacity: any number from 1 to 2^31.
+template <message T, class Platform = native>
+class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
+ public:
+  static constexpr std::string_view kind = "mutex_ring";
+  static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 31;
+
+  static std::string refuse(const geometry& g) {
+    if (g.capacity >= 1 && g.capacity <= max_capacity) return {};
+    return "capacity " + std::to_string(g.capacity) + " is not from 1 to " + std::to_string(max_capacity);
+  }
+
+  static std::size_t bytes(const geometry& g) noexcept { return sizeof(control) + g.capacity * sizeof(slot); }
+
+  static void construct(void* at, const geometry& g) noexcept {
+    control* const c = std::construct_at(static_cast<control*>(at));
+    c->head.write(0);
+    c->tail.write(0);
+    c->closed.write(0);
+    std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), g.capacity);
+  }
+
+  mutex_ring(void* at, const geometry& g, std::uint32_t /*member: the mutex knows its owner*/) noexcept
+      : shared_(static_cast<control*>(at)), slots_(reinterpret_cast<slot*>(shared_ + 1)), capacity_(g.capacity) {}
+
+  status try_push(const T& m) noexcept { return try_push_n({&m, 1}).why; }
+  status try_pop(T& m) noexcept { return try_pop_n({&m, 1}).why; }
+
+  batch_result try_push_n(std::span<const T> m) noexcept { return locked(shared_->mutex.try_lock(), m); }
+  batch_result try_pop_n(std::span<T> m) noexcept { return locked(shared_->mutex.try_lock(), m); }
+
+  status push_until(const T& m, deadline until) noexcept { return push_n_until({&m, 1}, until).why; }
+  status pop_until(T& m, deadline until) noexcept { return pop_n_until({&m, 1}, until).why; }
+
+  batch_result push_n_until(std::span<const T> m, deadline until) noexcept {
+    std::size_t count = 0;
+    const status why = await(shared_->not_full, until, [&]() noexcept {
+      const batch_result some = locked(shared_->mutex.lock_until(until), m.subspan(count));
+      count += some.count;
+      return some.why == status::busy ? status::timed_out : some.why;
+    });
+    return {why, count};
+  }
+  batch_result pop_n_until(std::span<T> m, deadline until) noexcept {
+    std::size_t count = 0;
+    const status why = await(shared_->not_empty, until, [&]() noexcept {
+      const batch_result some = locked(shared_->mutex.lock_until(until), m);
+      count = some.count;
+      return some.why == status::busy ? status::timed_out : some.why;
+    });
+    return {why, count};
+  }
+
+  // Pushes fail from here on, pops drain and then say closed. Waits for the lock.
+  void close() noexcept {
+    if (!entered(shared_->mutex.lock_until(deadline::never()))) return;
+    shared_->closed.write(1);
+    shared_->mutex.unlock();
+    shared_->not_empty.notify();
+    shared_->not_full.notify();
+  }
+
+  std::uint64_t capacity() const noexcept { return capacity_; }
+
+  // Exact at some moment during the call. Waits for the lock.
+  std::uint64_t size_approx() const noexcept {
+    if (!entered(shared_->mutex.lock_until(deadline::never()))) return 0;
+    const std::uint64_t n = get(shared_->tail) - get(shared_->head);
+    shared_->mutex.unlock();
+    return std::min(n, capacity_);
+  }
+
+ private:
+  template <class U>
+  using plain = typename Platform::template plain<U>;
+  using slot = plain<T>;
+
+  struct control {
+    alignas(line_bytes) typename Platform::mutex mutex;
+    plain<std::uint64_t> head;  // these three: read and written under the mutex
+    plain<std::uint64_t> tail;
+    plain<std::uint32_t> closed;
+    alignas(line_bytes) event_count<Platform> not_empty;
+    event_count<Platform> not_full;
+    alignas(line_bytes) std::byte end[line_bytes];  // slots start on a line of their own
+  };
+
+  static std::uint64_t get(const plain<std::uint64_t>& p) noexcept {
+    std::uint64_t value;
+    p.read(value);
+    return value;
+  }
+
+  bool is_closed() const noexcept {
+    std::uint32_t value;
+    shared_->closed.read(value);
+    return value != 0;
+  }
+
+  // Whether the lock is held now. An owner's death needs no repair (L2).
+  bool entered(lock_result got) const noexcept {
+    if (got == lock_result::owner_died) shared_->mutex.make_consistent();
+    return got == lock_result::locked || got == lock_result::owner_died;
+  }
+
+  batch_result locked(lock_result got, std::span<const T> m) noexcept {
+    if (!entered(got)) return {status::busy, 0};
+    const batch_result moved = push_locked(m);
+    shared_->mutex.unlock();
+    if (moved.count != 0) shared_->not_empty.notify();
+    return moved;
+  }
+  batch_result locked(lock_result got, std::span<T> m) noexcept {
+    if (!entered(got)) return {status::busy, 0};
+    const batch_result moved = pop_locked(m);
+    shared_->mutex.unlock();
+    if (moved.count != 0) shared_->not_full.notify();
+    return moved;
+  }
+
+  // Slots are found modulo the private capacity: a scribbled index can yield the
+  // wrong message, never an access outside the segment.
+  batch_result push_locked(std::span<const T> m) noexcept {
+    if (m.empty()) return {};
+    if (is_closed()) return {status::closed, 0};
+    const std::uint64_t t = get(shared_->tail);
+    const std::uint64_t used = t - get(shared_->head);
+    const std::uint64_t n = std::min<std::uint64_t>(m.size(), used < capacity_ ? capacity_ - used : 0);
+    for (std::uint64_t i = 0; i != n; ++i) slots_[(t + i) % capacity_].write(m[i]);
+    Platform::light_fence();  // the compiler must not commit first (L2)
+    if (n != 0) shared_->tail.write(t + n);
+    return {n == m.size() ? status::ok : status::full, n};
+  }
+  batch_result pop_locked(std::span<T> m) noexcept {
+    if (m.empty()) return {};
+    const std::uint64_t h = get(shared_->head);
+    const std::uint64_t n = std::min<std::uint64_t>({m.size(), get(shared_->tail) - h, capacity_});
+    if (n == 0) return {is_closed() ? status::closed : status::empty, 0};
+    for (std::uint64_t i = 0; i != n; ++i) slots_[(h + i) % capacity_].read(m[i]);
+    Platform::light_fence();  // likewise
+    shared_->head.write(h + n);
+    return {status::ok, n};
+  }
+
+  control* shared_;
+  slot* slots_;
+  std::uint64_t capacity_;
+};
+
+}  // namespace millrace
+
+#endif  // MILLRACE_MUTEX_RING_H_

@@ -1,0 +1,128 @@
+// The seam: everything through which an algorithm here touches the world.
+//
+// Each ring and each waiting primitive is a template over a Platform, and does
+// every access to shared memory, every wait and every barrier through it. The
+// same header then runs on the machine (`native`, below) and inside a model
+// checker (verify/relacy_platform.h), with no #ifdef and no transcription. This
+// file is the specification that a platform has to meet:
+//
+//   atomic<T>     the members of std::atomic<T> with explicit orders; T is an
+//                 unsigned 32- or 64-bit integer. It works at whatever address
+//                 it is mapped at. One operation a source line in the
+//                 algorithms, so that a checker can tell operations by line.
+//   plain<T>      a non-atomic T: `read(T&)` and `write(const T&)`. Unordered
+//                 accesses of which one writes are a data race: undefined
+//                 natively, an error in a checker.
+//   mutex         robust_mutex's interface and promises (robust_mutex.h).
+//   wait          sleeps while the word holds `expected`, until woken or until
+//                 the deadline. May return for no reason. Orders nothing.
+//   wake_all      wakes all that sleep on the word. Orders nothing.
+//   light_fence,  an asymmetric pair: if one thread stores A, calls light_fence
+//   heavy_fence   and loads B, and another stores B, calls heavy_fence and loads
+//                 A, then at least one of the loads sees the other's store. A
+//                 light fence is free; a heavy one may cost microseconds.
+//   relax         in a loop that waits for another thread: let it run. The
+//                 argument counts the turns of the loop.
+//   spins         how many turns to poll before sleeping.
+//
+// Each call of one of these is a *step*: between two steps another process may
+// run, and at any of them this one may be killed for good. A killed process has
+// done all its earlier steps in program order and none of the later ones.
+#ifndef MILLRACE_PLATFORM_H_
+#define MILLRACE_PLATFORM_H_
+
+#include <sched.h>
+
+#include <atomic>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "millrace/deadline.h"
+#include "millrace/futex.h"
+#include "millrace/robust_mutex.h"
+
+namespace millrace {
+
+// What makes a message: bytes that may be copied from one process's mapping to
+// another's. Pointers inside it would compile, and mean nothing on arrival.
+template <class T>
+concept message = std::is_trivially_copyable_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>;
+
+struct native {
+  template <class T>
+  using atomic = std::atomic<T>;
+
+  template <message T>
+  class plain {
+   public:
+    void read(T& out) const noexcept { std::memcpy(static_cast<void*>(&out), bytes_, sizeof(T)); }
+    void write(const T& in) noexcept { std::memcpy(bytes_, static_cast<const void*>(&in), sizeof(T)); }
+
+   private:
+    alignas(T) std::byte bytes_[sizeof(T)];
+  };
+
+  using mutex = robust_mutex;
+
+  static wait_result wait(const atomic<std::uint32_t>& word, std::uint32_t expected, deadline until) noexcept {
+    return futex_wait(word, expected, until);
+  }
+  static void wake_all(const atomic<std::uint32_t>& word) noexcept { futex_wake_all(word); }
+
+  // The compiler must keep the order; the processor is made to by the other side.
+  static void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
+  static void heavy_fence() noexcept { barrier_in_all_processes(); }
+
+  static void relax(unsigned turn) noexcept {
+    // A pause lets the sibling and the memory system work; on a machine with more
+    // workers than cores only giving up the core lets the awaited one run.
+    if (turn % 64 == 63) {
+      sched_yield();
+    } else {
+#if defined(__x86_64__) || defined(__i386__)
+      __builtin_ia32_pause();
+#elif defined(__aarch64__)
+      asm volatile("isb" ::: "memory");
+#endif
+    }
+  }
+
+  static constexpr unsigned spins = 256;
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "a lock inside std::atomic would be private to a process");
+
+template <class P>
+concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
+                            typename P::template atomic<std::uint64_t>& word64,
+                            typename P::template plain<std::uint64_t>& datum, typename P::mutex& mutex,
+                            std::uint32_t value32, std::uint64_t value64, deadline until) {
+  word32.store(value32, std::memory_order_release);
+  { word64.load(std::memory_order_acquire) } -> std::same_as<std::uint64_t>;
+  { word32.fetch_or(value32, std::memory_order_seq_cst) } -> std::same_as<std::uint32_t>;
+  { word64.fetch_add(value64, std::memory_order_seq_cst) } -> std::same_as<std::uint64_t>;
+  {
+    word64.compare_exchange_strong(value64, value64, std::memory_order_seq_cst, std::memory_order_relaxed)
+  } -> std::same_as<bool>;
+  datum.read(value64);
+  datum.write(value64);
+  { mutex.try_lock() } -> std::same_as<lock_result>;
+  { mutex.lock_until(until) } -> std::same_as<lock_result>;
+  mutex.make_consistent();
+  mutex.unlock();
+  { P::wait(word32, value32, until) } -> std::same_as<wait_result>;
+  P::wake_all(word32);
+  P::light_fence();
+  P::heavy_fence();
+  P::relax(value32);
+  { P::spins } -> std::convertible_to<unsigned>;
+};
+
+static_assert(platform<native>);
+
+}  // namespace millrace
+
+#endif  // MILLRACE_PLATFORM_H_

@@ -1,0 +1,46 @@
+// Which process, and whether it still lives.
+#ifndef MILLRACE_PROCESS_H_
+#define MILLRACE_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+namespace millrace {
+
+// A process for good: its pid may be given to another one after its death, but
+// not with the same start time, and both mean something in one PID namespace only.
+struct process_identity {
+  pid_t pid = 0;
+  std::uint64_t start_time = 0;     // clock ticks since boot; 0: could not be read
+  std::uint32_t pid_namespace = 0;  // its inode; 0: could not be read
+
+  // Reads /proc every time: a value kept over fork would be the parent's. Without
+  // a /proc of the caller's own PID namespace all but the pid is 0.
+  static process_identity self() noexcept;
+
+  // The process that has this pid now, in the caller's PID namespace.
+  static process_identity of(pid_t pid) noexcept;
+
+  //  63             22 21      0
+  // [ start_time      | pid     ]     Never has a pid of 0: such words are free
+  //                                   for the caller's own use.
+  std::uint64_t pack() const noexcept;
+  static process_identity unpack(std::uint64_t packed, std::uint32_t pid_namespace) noexcept;
+
+  friend bool operator==(const process_identity&, const process_identity&) = default;
+};
+
+enum class liveness : std::uint8_t {
+  alive,
+  dead,     // proved: none of its threads will ever run another instruction
+  unknown,  // lives in another PID namespace, or /proc hides it
+};
+
+// A process that is stopped is alive; a zombie is dead once its last thread is.
+// Assumes one time namespace: start times of two are not comparable.
+liveness probe(const process_identity& whom) noexcept;
+
+}  // namespace millrace
+
+#endif  // MILLRACE_PROCESS_H_

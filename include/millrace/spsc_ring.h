@@ -1,0 +1,163 @@
+// One producer, one consumer: two indices, and as little traffic between them as can be.
+#ifndef MILLRACE_SPSC_RING_H_
+#define MILLRACE_SPSC_RING_H_
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "millrace/event_count.h"
+#include "millrace/platform.h"
+#include "millrace/ring.h"
+#include "millrace/status.h"
+
+namespace millrace {
+
+// Lamport's ring (1977) with cached indices (Giacomoni, Moseley and
+// Vachharajani, FastForward, 2008; Rigtorp, 2021). At most one thread pushes and
+// one pops at a time; a role may pass to another handle when the passing itself
+// is synchronised (join, a message, a process's end).
+//
+//   head                tail               both count messages, never wrapping
+//    v                   v                 in practice (2^64); slot = i mod 2^k
+//   [ full | full | full | free | free ]   full: tail - head messages
+//
+// Invariants:
+//  S1 Only the producer writes tail, only the consumer head.
+//  S2 Slots head..tail-1 are the consumer's, the others the producer's. Storing
+//     tail (release) hands slots over and pairs with the consumer's load of it
+//     (acquire); head likewise in the other direction.
+//  S3 seen_head <= head and seen_tail <= tail: an old value promises less than
+//     there is. It is refreshed only when it promises nothing, so that the other
+//     side's line is fetched once for many messages.
+//
+// What a failed try means: `full` (`empty`) held when the other side's index
+// was last published to this thread: everything that happened before the call
+// has been taken into account. There is no instant that both sides agree on: a
+// store still on its way to memory is not seen. (The mpmc_ring's answers are
+// exact.) Never busy.
+//
+// Progress: wait-free. The commit point is one store of an index: a side killed
+// before it has pushed (popped) nothing, after it everything. The other side
+// goes on with what was committed; a role is free for another handle as soon as
+// its holder is dead.
+//
+// Capacity: any number from 1 to 2^31; room is taken for the next power of two.
+template <message T, class Platform = native>
+class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
+  template <class U>
+  using atomic = typename Platform::template atomic<U>;
+
+ public:
+  static constexpr std::string_view kind = "spsc_ring";
+  static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 31;
+
+  static std::string refuse(const geometry& g) {
+    if (g.capacity >= 1 && g.capacity <= max_capacity) return {};
+    return "capacity " + std::to_string(g.capacity) + " is not from 1 to " + std::to_string(max_capacity);
+  }
+
+  static std::size_t bytes(const geometry& g) noexcept {
+    return sizeof(control) + std::bit_ceil(g.capacity) * sizeof(slot);
+  }
+
+  static void construct(void* at, const geometry& g) noexcept {
+    control* const c = std::construct_at(static_cast<control*>(at));
+    std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), std::bit_ceil(g.capacity));
+  }
+
+  spsc_ring(void* at, const geometry& g, std::uint32_t /*member: there is one of each*/) noexcept
+      : shared_(static_cast<control*>(at)),
+        slots_(reinterpret_cast<slot*>(shared_ + 1)),
+        capacity_(g.capacity),
+        mask_(std::bit_ceil(g.capacity) - 1) {}
+
+  status try_push(const T& m) noexcept { return try_push_n({&m, 1}).why; }
+  status try_pop(T& m) noexcept { return try_pop_n({&m, 1}).why; }
+
+  // Never blocks. All that go in become visible at once.
+  batch_result try_push_n(std::span<const T> m) noexcept {
+    if (m.empty()) return {};
+    // relaxed: the caller reacts to a close when it sees it.
+    if (shared_->closed.load(std::memory_order_relaxed) != 0) return {status::closed, 0};
+    // relaxed: our own (S1).
+    const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
+    if (t - seen_head_ >= capacity_ || capacity_ - (t - seen_head_) < m.size()) {
+      seen_head_ = shared_->head.load(std::memory_order_acquire);  // pairs with the store in try_pop_n
+    }
+    const std::uint64_t used = t - seen_head_;
+    if (used >= capacity_) return {status::full, 0};
+    const std::uint64_t n = std::min<std::uint64_t>(m.size(), capacity_ - used);
+    for (std::uint64_t i = 0; i != n; ++i) slots_[(t + i) & mask_].write(m[i]);
+    shared_->tail.store(t + n, std::memory_order_release);  // pairs with the load in try_pop_n
+    shared_->not_empty.notify();
+    return {n == m.size() ? status::ok : status::full, n};
+  }
+
+  batch_result try_pop_n(std::span<T> m) noexcept {
+    if (m.empty()) return {};
+    // relaxed: our own (S1).
+    const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
+    if (seen_tail_ - h - 1 >= mask_ + 1 || seen_tail_ - h < m.size()) {
+      // Closed is read before tail: whatever was pushed before the close is seen.
+      const bool closed = shared_->closed.load(std::memory_order_acquire) != 0;  // pairs with close
+      seen_tail_ = shared_->tail.load(std::memory_order_acquire);                // pairs with try_push_n
+      if (seen_tail_ == h) return {closed ? status::closed : status::empty, 0};
+    }
+    const std::uint64_t n = std::min<std::uint64_t>({m.size(), seen_tail_ - h, capacity_});
+    for (std::uint64_t i = 0; i != n; ++i) slots_[(h + i) & mask_].read(m[i]);
+    shared_->head.store(h + n, std::memory_order_release);  // pairs with the load in try_push_n
+    shared_->not_full.notify();
+    return {status::ok, n};
+  }
+
+  // Called by the producer it ends the stream: pops drain, then say closed. Called
+  // by anyone else, a push already under way may still go in after a pop has said
+  // closed; a later pop returns it. Wakes both sides. Idempotent.
+  void close() noexcept {
+    shared_->closed.store(1, std::memory_order_release);  // pairs with the load in try_pop_n
+    shared_->not_empty.notify();
+    shared_->not_full.notify();
+  }
+
+  std::uint64_t capacity() const noexcept { return capacity_; }
+
+  std::uint64_t size_approx() const noexcept {
+    // relaxed: a stale value makes the answer older, which it is anyway.
+    const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
+    const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
+    return std::min(t - std::min(h, t), capacity_);
+  }
+
+  event_count<Platform>& not_empty() noexcept { return shared_->not_empty; }
+  event_count<Platform>& not_full() noexcept { return shared_->not_full; }
+
+ private:
+  using slot = typename Platform::template plain<T>;
+
+  struct control {
+    alignas(line_bytes) atomic<std::uint64_t> tail{0};  // written by the producer
+    alignas(line_bytes) atomic<std::uint64_t> head{0};  // written by the consumer
+    alignas(line_bytes) atomic<std::uint32_t> closed{0};  // written once, by anyone
+    event_count<Platform> not_empty;                      // written by sleepers
+    event_count<Platform> not_full;
+    alignas(line_bytes) std::byte end[line_bytes];  // slots start on a line of their own
+  };
+
+  control* shared_;
+  slot* slots_;
+  std::uint64_t capacity_;  // private copies: indices are masked with them, so
+  std::uint64_t mask_;      // whatever the segment holds, no access leaves it
+  std::uint64_t seen_head_ = 0;
+  std::uint64_t seen_tail_ = 0;
+};
+
+}  // namespace millrace
+
+#endif  // MILLRACE_SPSC_RING_H_

@@ -1,0 +1,461 @@
+// One suite for every ring: the same names, the same promises.
+#include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <numeric>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "millrace/boost_ring.h"
+#include "millrace/mpmc_ring.h"
+#include "millrace/mutex_ring.h"
+#include "millrace/semaphore_ring.h"
+#include "millrace/shared_ring.h"
+#include "millrace/spsc_ring.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define MILLRACE_TEST_UNDER_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MILLRACE_TEST_UNDER_TSAN
+#endif
+#endif
+
+namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Longer than any word the machine copies at once; `check` tells a torn one.
+struct letter {
+  std::uint32_t from = 0;
+  std::uint32_t check = 0;
+  std::uint64_t number = 0;
+  std::array<std::uint64_t, 4> body{};
+
+  static letter make(std::uint32_t from, std::uint64_t number) {
+    letter m{from, 0, number, {}};
+    std::iota(m.body.begin(), m.body.end(), number * 7 + from);
+    m.check = m.sum();
+    return m;
+  }
+  std::uint32_t sum() const {
+    std::uint64_t h = from * 31u + number;
+    for (const std::uint64_t b : body) h = h * 1099511628211u + b;
+    return static_cast<std::uint32_t>(h >> 16);
+  }
+  bool whole() const { return check == sum(); }
+};
+
+// A child process that runs `body` and exits with 0 if it returns true. It dies
+// with the test; joining has a deadline and kills.
+class child {
+ public:
+  template <class F>
+  explicit child(F body) : pid_(::fork()) {
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::_exit(body() ? 0 : 1);
+  }
+  child(child&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+  ~child() {
+    if (pid_ > 0) finish(0s);
+  }
+
+  bool succeeded(std::chrono::seconds within = 60s) { return finish(within); }
+
+ private:
+  bool finish(std::chrono::seconds within) {
+    const deadline until = deadline::after(within);
+    int how = 0;
+    while (::waitpid(pid_, &how, WNOHANG) == 0) {
+      if (deadline::clock::now() >= until.when()) {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, &how, 0);
+        break;
+      }
+      std::this_thread::sleep_for(1ms);  // polls with a deadline
+    }
+    pid_ = -1;
+    return WIFEXITED(how) && WEXITSTATUS(how) == 0;
+  }
+
+  pid_t pid_;
+};
+
+template <class R>
+class RingTest : public testing::Test {
+ protected:
+  static constexpr bool one_to_one = R::kind == "spsc_ring";
+
+  static shared_ring<R> make(std::uint64_t capacity, std::uint32_t members = 16) {
+    auto made = shared_ring<R>::create(location::anonymous(), {capacity, members, 0600});
+    EXPECT_TRUE(made) << made.error().message;
+    return *std::move(made);
+  }
+
+  static typename shared_ring<R>::handle attach(shared_ring<R>& segment) {
+    auto handle = segment.attach();
+    EXPECT_TRUE(handle) << handle.error().message;
+    return *std::move(handle);
+  }
+};
+
+using rings = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
+                             boost_ring<letter>>;
+
+struct ring_name {
+  template <class R>
+  static std::string GetName(int) {
+    return std::string(R::kind);
+  }
+};
+
+TYPED_TEST_SUITE(RingTest, rings, ring_name);
+
+TYPED_TEST(RingTest, MeetsTheConcept) { static_assert(ring<TypeParam>); }
+
+TYPED_TEST(RingTest, NewRingIsEmpty) {
+  auto segment = this->make(4);
+  auto ring = this->attach(segment);
+  letter m;
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+  EXPECT_EQ(ring.size_approx(), 0u);
+  EXPECT_EQ(ring.capacity(), 4u);
+}
+
+TYPED_TEST(RingTest, PopReturnsWhatWasPushed) {
+  auto segment = this->make(4);
+  auto ring = this->attach(segment);
+  ASSERT_EQ(ring.try_push(letter::make(3, 42)), status::ok);
+  EXPECT_EQ(ring.size_approx(), 1u);
+  letter m;
+  ASSERT_EQ(ring.try_pop(m), status::ok);
+  EXPECT_EQ(m.from, 3u);
+  EXPECT_EQ(m.number, 42u);
+  EXPECT_TRUE(m.whole());
+}
+
+TYPED_TEST(RingTest, HoldsExactlyItsCapacityThenSaysFull) {
+  for (const std::uint64_t capacity : {1u, 2u, 4u, 64u, 1024u, 32768u}) {
+    auto segment = this->make(capacity);
+    auto ring = this->attach(segment);
+    for (std::uint64_t i = 0; i != capacity; ++i) ASSERT_EQ(ring.try_push(letter::make(0, i)), status::ok) << i;
+    EXPECT_EQ(ring.try_push(letter::make(0, 99)), status::full) << capacity;
+    letter m;
+    ASSERT_EQ(ring.try_pop(m), status::ok);
+    EXPECT_EQ(m.number, 0u);
+    EXPECT_EQ(ring.try_push(letter::make(0, capacity)), status::ok);
+    EXPECT_EQ(ring.try_push(letter::make(0, 99)), status::full);
+    for (std::uint64_t i = 1; i <= capacity; ++i) {
+      ASSERT_EQ(ring.try_pop(m), status::ok);
+      ASSERT_EQ(m.number, i);
+    }
+    EXPECT_EQ(ring.try_pop(m), status::empty);
+  }
+}
+
+TYPED_TEST(RingTest, KeepsOrderOverManyLaps) {
+  for (const std::uint64_t capacity : {1u, 2u, 8u}) {
+    auto segment = this->make(capacity);
+    auto ring = this->attach(segment);
+    std::uint64_t pushed = 0;
+    std::uint64_t popped = 0;
+    for (unsigned lap = 0; lap != 1000; ++lap) {
+      for (std::uint64_t i = 0; i != 1 + lap % capacity; ++i) {
+        ASSERT_EQ(ring.try_push(letter::make(0, pushed)), status::ok);
+        ++pushed;
+      }
+      while (popped != pushed) {
+        letter m;
+        ASSERT_EQ(ring.try_pop(m), status::ok);
+        ASSERT_EQ(m.number, popped);
+        ++popped;
+      }
+    }
+  }
+}
+
+TYPED_TEST(RingTest, BatchOfNothingIsOkAndDoesNothing) {
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  EXPECT_EQ(ring.try_push_n({}), (batch_result{status::ok, 0}));
+  EXPECT_EQ(ring.try_pop_n({}), (batch_result{status::ok, 0}));
+  EXPECT_EQ(ring.push_n({}), (batch_result{status::ok, 0}));
+  EXPECT_EQ(ring.pop_n({}), (batch_result{status::ok, 0}));
+}
+
+TYPED_TEST(RingTest, BatchPushTakesWhatFitsAndSaysFull) {
+  auto segment = this->make(4);
+  auto ring = this->attach(segment);
+  std::vector<letter> in;
+  for (std::uint64_t i = 0; i != 6; ++i) in.push_back(letter::make(0, i));
+  EXPECT_EQ(ring.try_push_n(in), (batch_result{status::full, 4}));
+  EXPECT_EQ(ring.try_push_n(in), (batch_result{status::full, 0}));
+  std::vector<letter> out(6);
+  EXPECT_EQ(ring.try_pop_n(out), (batch_result{status::ok, 4}));
+  for (std::uint64_t i = 0; i != 4; ++i) EXPECT_EQ(out[i].number, i);
+  EXPECT_EQ(ring.try_pop_n(out), (batch_result{status::empty, 0}));
+}
+
+TYPED_TEST(RingTest, BatchesWrapAround) {
+  auto segment = this->make(8);
+  auto ring = this->attach(segment);
+  std::uint64_t next = 0;
+  std::uint64_t expected = 0;
+  std::vector<letter> out(8);
+  for (unsigned turn = 0; turn != 500; ++turn) {
+    std::vector<letter> in;
+    for (unsigned i = 0; i != 1 + turn % 8; ++i) in.push_back(letter::make(0, next++));
+    ASSERT_EQ(ring.try_push_n(in), (batch_result{status::ok, in.size()}));
+    ASSERT_EQ(ring.try_pop_n(out), (batch_result{status::ok, in.size()}));
+    for (std::size_t i = 0; i != in.size(); ++i) ASSERT_EQ(out[i].number, expected++);
+  }
+}
+
+TYPED_TEST(RingTest, BlockingBatchLargerThanTheRingGoesThrough) {
+  auto segment = this->make(4);
+  child producer([&] {
+    auto ring = this->attach(segment);
+    std::vector<letter> in;
+    for (std::uint64_t i = 0; i != 1000; ++i) in.push_back(letter::make(0, i));
+    return ring.push_n(in) == batch_result{status::ok, 1000};
+  });
+  auto ring = this->attach(segment);
+  std::vector<letter> out(7);
+  std::uint64_t expected = 0;
+  while (expected != 1000) {
+    const batch_result got = ring.pop_n_for(out, 60s);
+    ASSERT_EQ(got.why, status::ok);
+    for (std::size_t i = 0; i != got.count; ++i) {
+      ASSERT_EQ(out[i].number, expected++);
+      ASSERT_TRUE(out[i].whole());
+    }
+  }
+  EXPECT_TRUE(producer.succeeded());
+}
+
+TYPED_TEST(RingTest, PushAfterCloseSaysClosed) {
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  ring.close();
+  const letter m = letter::make(0, 0);
+  EXPECT_EQ(ring.try_push(m), status::closed);
+  EXPECT_EQ(ring.push(m), status::closed);
+  EXPECT_EQ(ring.push_for(m, 1h), status::closed);
+  EXPECT_EQ(ring.try_push_n({&m, 1}), (batch_result{status::closed, 0}));
+  EXPECT_EQ(ring.push_n({&m, 1}), (batch_result{status::closed, 0}));
+  ring.close();
+}
+
+TYPED_TEST(RingTest, PopAfterCloseDrainsThenReportsClosed) {
+  auto segment = this->make(4);
+  auto ring = this->attach(segment);
+  for (std::uint64_t i = 0; i != 3; ++i) ASSERT_EQ(ring.try_push(letter::make(0, i)), status::ok);
+  ring.close();
+  letter m;
+  for (std::uint64_t i = 0; i != 3; ++i) {
+    ASSERT_EQ(i == 0 ? ring.try_pop(m) : ring.pop(m), status::ok);
+    EXPECT_EQ(m.number, i);
+  }
+  EXPECT_EQ(ring.try_pop(m), status::closed);
+  EXPECT_EQ(ring.pop(m), status::closed);
+  EXPECT_EQ(ring.pop_n({&m, 1}), (batch_result{status::closed, 0}));
+}
+
+TYPED_TEST(RingTest, CloseWakesSleepers) {
+  auto empty = this->make(1);
+  auto full = this->make(1);
+  auto sender = this->attach(full);
+  ASSERT_EQ(sender.try_push(letter::make(0, 0)), status::ok);
+  child popper([&] {
+    letter m;
+    return this->attach(empty).pop(m) == status::closed;
+  });
+  child pusher([&] { return this->attach(full).push(letter::make(0, 1)) == status::closed; });
+  // Whether they sleep yet or not, close must reach them.
+  this->attach(empty).close();
+  sender.close();
+  EXPECT_TRUE(popper.succeeded());
+  EXPECT_TRUE(pusher.succeeded());
+}
+
+TYPED_TEST(RingTest, TimedCallsTimeOutNotBeforeTheirDeadline) {
+  auto segment = this->make(1);
+  auto ring = this->attach(segment);
+  letter m = letter::make(0, 0);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(ring.pop_for(m, 20ms), status::timed_out);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 20ms);
+  ASSERT_EQ(ring.push_for(m, 0s), status::ok) << "a deadline that has passed still gets one try";
+  const auto again = std::chrono::steady_clock::now();
+  EXPECT_EQ(ring.push_until(m, deadline::at(again + 20ms)), status::timed_out);
+  EXPECT_GE(std::chrono::steady_clock::now() - again, 20ms);
+  EXPECT_EQ(ring.push_n_for({&m, 1}, -1s), (batch_result{status::timed_out, 0}));
+  ASSERT_EQ(ring.pop_for(m, -1h), status::ok);
+  EXPECT_EQ(ring.pop_n_for({&m, 1}, 1ms), (batch_result{status::timed_out, 0}));
+}
+
+TYPED_TEST(RingTest, SleepingConsumerIsWokenByAnotherProcess) {
+  auto segment = this->make(1);
+  auto ring = this->attach(segment);
+  child echo([&] {
+    auto mine = this->attach(segment);
+    letter m;
+    return mine.pop(m) == status::ok && m.number == 7 && m.whole();
+  });
+  ASSERT_EQ(ring.push(letter::make(0, 7)), status::ok);
+  EXPECT_TRUE(echo.succeeded());
+}
+
+TYPED_TEST(RingTest, NamedRingIsOpenedByAnotherProcess) {
+  const location where = location::posix("millrace-test-" + std::to_string(std::random_device{}()));
+  auto segment = shared_ring<TypeParam>::create(where, {64, 4, 0600});
+  ASSERT_TRUE(segment) << segment.error().message;
+  child producer([&] {
+    auto theirs = shared_ring<TypeParam>::open(where);
+    if (!theirs) return false;
+    auto ring = theirs->attach();
+    if (!ring) return false;
+    for (std::uint64_t i = 0; i != 5000; ++i) {
+      if (ring->push(letter::make(1, i)) != status::ok) return false;
+    }
+    ring->close();
+    return true;
+  });
+  auto ring = this->attach(*segment);
+  letter m;
+  std::uint64_t expected = 0;
+  while (ring.pop_for(m, 60s) == status::ok) {
+    EXPECT_TRUE(m.whole());
+    EXPECT_EQ(m.number, expected++);
+  }
+  EXPECT_EQ(expected, 5000u);
+  EXPECT_TRUE(producer.succeeded());
+  EXPECT_TRUE(shared_memory::unlink(where));
+}
+
+TYPED_TEST(RingTest, ManyProcessesLoseDuplicateAndTearNothing) {
+  constexpr std::uint64_t each = 20000;
+  const std::uint32_t producers = this->one_to_one ? 1 : 3;
+  const std::uint32_t consumers = this->one_to_one ? 1 : 2;
+  for (const std::uint64_t capacity : {1u, 2u, 64u}) {
+    auto segment = this->make(capacity);
+    auto report = shared_ring<mutex_ring<letter>>::create(location::anonymous(), {8, 16, 0600});
+    ASSERT_TRUE(report);
+    std::vector<child> children;
+    for (std::uint32_t p = 0; p != producers; ++p) {
+      children.emplace_back([&, p] {
+        auto ring = this->attach(segment);
+        for (std::uint64_t i = 0; i != each; ++i) {
+          if (ring.push(letter::make(p, i)) != status::ok) return false;
+        }
+        return true;
+      });
+    }
+    for (std::uint32_t c = 0; c != consumers; ++c) {
+      children.emplace_back([&] {
+        auto ring = this->attach(segment);
+        std::vector<std::uint64_t> next(producers, 0);
+        std::uint64_t count = 0;
+        std::uint64_t sum = 0;
+        letter m;
+        while (ring.pop(m) == status::ok) {
+          // In order per producer: no number twice at one consumer; the sum of
+          // all finds one seen by two, or by none.
+          if (!m.whole() || m.from >= producers || m.number < next[m.from]) return false;
+          next[m.from] = m.number + 1;
+          ++count;
+          sum += m.number + 1;
+        }
+        letter result;
+        result.number = count;
+        result.body[0] = sum;
+        auto out = report->attach();
+        return out && out->push(result) == status::ok;
+      });
+    }
+    for (std::uint32_t p = 0; p != producers; ++p) EXPECT_TRUE(children[p].succeeded());
+    this->attach(segment).close();
+    for (std::uint32_t c = 0; c != consumers; ++c) EXPECT_TRUE(children[producers + c].succeeded());
+    auto results = report->attach();
+    ASSERT_TRUE(results);
+    std::uint64_t count = 0;
+    std::uint64_t sum = 0;
+    letter r;
+    while (results->try_pop(r) == status::ok) {
+      count += r.number;
+      sum += r.body[0];
+    }
+    EXPECT_EQ(count, producers * each) << "capacity " << capacity;
+    EXPECT_EQ(sum, producers * (each * (each + 1) / 2)) << "capacity " << capacity;
+  }
+}
+
+TYPED_TEST(RingTest, ProcessesThatPushAndPopInTurnComeOutEven) {
+  if (this->one_to_one) GTEST_SKIP() << "a role of an spsc_ring belongs to one process at a time";
+  auto segment = this->make(4);
+  std::vector<child> children;
+  for (std::uint32_t p = 0; p != 4; ++p) {
+    children.emplace_back([&, p] {
+      auto ring = this->attach(segment);
+      letter m;
+      for (std::uint64_t i = 0; i != 10000; ++i) {
+        if (ring.push(letter::make(p, i)) != status::ok) return false;
+        if (ring.pop(m) != status::ok || !m.whole()) return false;
+      }
+      return true;
+    });
+  }
+  for (child& c : children) EXPECT_TRUE(c.succeeded());
+  letter m;
+  EXPECT_EQ(this->attach(segment).try_pop(m), status::empty);
+}
+
+TYPED_TEST(RingTest, ThreadsOverOneMappingAgree) {
+#if defined(MILLRACE_TEST_UNDER_TSAN)
+  if (TypeParam::kind == "boost_ring") GTEST_SKIP() << "Boost's free list reads a node that a push is constructing";
+#endif
+  constexpr std::uint64_t each = 5000;
+  const std::uint32_t pairs = this->one_to_one ? 1 : 2;
+  auto segment = this->make(8);
+  std::atomic<std::uint64_t> sum{0};
+  std::vector<std::thread> producers;
+  std::vector<std::thread> consumers;
+  for (std::uint32_t p = 0; p != pairs; ++p) {
+    producers.emplace_back([&, p] {
+      auto ring = this->attach(segment);
+      for (std::uint64_t i = 0; i != each; ++i) EXPECT_EQ(ring.push(letter::make(p, i)), status::ok);
+    });
+    consumers.emplace_back([&] {
+      auto ring = this->attach(segment);
+      letter m;
+      while (ring.pop(m) == status::ok) {
+        EXPECT_TRUE(m.whole());
+        sum += m.number;
+      }
+    });
+  }
+  for (std::thread& t : producers) t.join();
+  this->attach(segment).close();
+  for (std::thread& t : consumers) t.join();
+  EXPECT_EQ(sum, pairs * (each * (each - 1) / 2));
+}
+
+TYPED_TEST(RingTest, RefusesACapacityOfNothing) {
+  const auto made = shared_ring<TypeParam>::create(location::anonymous(), {0, 1, 0600});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, errc::bad_argument);
+  EXPECT_NE(made.error().message.find("capacity 0"), std::string::npos) << made.error().message;
+}
+
+}  // namespace
+}  // namespace millrace
