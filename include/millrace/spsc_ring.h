@@ -78,25 +78,36 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
         capacity_(g.capacity),
         mask_(std::bit_ceil(g.capacity) - 1) {}
 
-  status try_push(const T& m) noexcept { return try_push_n({&m, 1}).why; }
-  status try_pop(T& m) noexcept { return try_pop_n({&m, 1}).why; }
+  // Never blocks.
+  status try_push(const T& m) noexcept {
+    if (is_closed()) return status::closed;
+    // relaxed: our own (S1).
+    const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
+    if (room(t, 1) == 0) return status::full;
+    slots_[t & mask_].write(m);
+    commit_push(t + 1);
+    return status::ok;
+  }
+
+  status try_pop(T& m) noexcept {
+    // relaxed: our own (S1).
+    const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
+    if (const status s = there(h, 1); s != status::ok) return s;
+    slots_[h & mask_].read(m);
+    commit_pop(h + 1);
+    return status::ok;
+  }
 
   // Never blocks. All that go in become visible at once.
   batch_result try_push_n(std::span<const T> m) noexcept {
     if (m.empty()) return {};
-    // relaxed: the caller reacts to a close when it sees it.
-    if (shared_->closed.load(std::memory_order_relaxed) != 0) return {status::closed, 0};
+    if (is_closed()) return {status::closed, 0};
     // relaxed: our own (S1).
     const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
-    if (t - seen_head_ >= capacity_ || capacity_ - (t - seen_head_) < m.size()) {
-      seen_head_ = shared_->head.load(std::memory_order_acquire);  // pairs with the store in try_pop_n
-    }
-    const std::uint64_t used = t - seen_head_;
-    if (used >= capacity_) return {status::full, 0};
-    const std::uint64_t n = std::min<std::uint64_t>(m.size(), capacity_ - used);
+    const std::uint64_t n = std::min<std::uint64_t>(m.size(), room(t, m.size()));
+    if (n == 0) return {status::full, 0};
     for (std::uint64_t i = 0; i != n; ++i) slots_[(t + i) & mask_].write(m[i]);
-    shared_->tail.store(t + n, std::memory_order_release);  // pairs with the load in try_pop_n
-    shared_->not_empty.notify();
+    commit_push(t + n);
     return {n == m.size() ? status::ok : status::full, n};
   }
 
@@ -104,16 +115,10 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
     if (m.empty()) return {};
     // relaxed: our own (S1).
     const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
-    if (seen_tail_ - h - 1 >= mask_ + 1 || seen_tail_ - h < m.size()) {
-      // Closed is read before tail: whatever was pushed before the close is seen.
-      const bool closed = shared_->closed.load(std::memory_order_acquire) != 0;  // pairs with close
-      seen_tail_ = shared_->tail.load(std::memory_order_acquire);                // pairs with try_push_n
-      if (seen_tail_ == h) return {closed ? status::closed : status::empty, 0};
-    }
+    if (const status s = there(h, m.size()); s != status::ok) return {s, 0};
     const std::uint64_t n = std::min<std::uint64_t>({m.size(), seen_tail_ - h, capacity_});
     for (std::uint64_t i = 0; i != n; ++i) slots_[(h + i) & mask_].read(m[i]);
-    shared_->head.store(h + n, std::memory_order_release);  // pairs with the load in try_push_n
-    shared_->not_full.notify();
+    commit_pop(h + n);
     return {status::ok, n};
   }
 
@@ -121,7 +126,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
   // by anyone else, a push already under way may still go in after a pop has said
   // closed; a later pop returns it. Wakes both sides. Idempotent.
   void close() noexcept {
-    shared_->closed.store(1, std::memory_order_release);  // pairs with the load in try_pop_n
+    shared_->closed.store(1, std::memory_order_release);  // pairs with there
     shared_->not_empty.notify();
     shared_->not_full.notify();
   }
@@ -149,6 +154,38 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
     event_count<Platform> not_full;
     alignas(line_bytes) std::byte end[line_bytes];  // slots start on a line of their own
   };
+
+  // relaxed: the caller reacts to a close when it sees it.
+  bool is_closed() const noexcept { return shared_->closed.load(std::memory_order_relaxed) != 0; }
+
+  // Free slots for a producer at `t`: as many as are known, or, where those are
+  // fewer than `want`, as there are (S3).
+  std::uint64_t room(std::uint64_t t, std::uint64_t want) noexcept {
+    if (capacity_ - (t - seen_head_) - want >= capacity_) {
+      seen_head_ = shared_->head.load(std::memory_order_acquire);  // pairs with commit_pop
+    }
+    const std::uint64_t used = t - seen_head_;
+    return used < capacity_ ? capacity_ - used : 0;
+  }
+
+  // Makes seen_tail_ promise `want` messages to a consumer at `h`, or all there are.
+  status there(std::uint64_t h, std::uint64_t want) noexcept {
+    if (seen_tail_ - h - want < capacity_) return status::ok;
+    // Closed is read before tail: whatever was pushed before the close is seen.
+    const bool closed = shared_->closed.load(std::memory_order_acquire) != 0;  // pairs with close
+    seen_tail_ = shared_->tail.load(std::memory_order_acquire);                // pairs with commit_push
+    if (seen_tail_ != h) return status::ok;
+    return closed ? status::closed : status::empty;
+  }
+
+  void commit_push(std::uint64_t tail) noexcept {
+    shared_->tail.store(tail, std::memory_order_release);  // pairs with there
+    shared_->not_empty.notify();
+  }
+  void commit_pop(std::uint64_t head) noexcept {
+    shared_->head.store(head, std::memory_order_release);  // pairs with room
+    shared_->not_full.notify();
+  }
 
   control* shared_;
   slot* slots_;

@@ -1,0 +1,169 @@
+// The checker's platform itself: does it allow what the machine allows, and no more?
+#include <gtest/gtest.h>
+
+#include "verify/model/scenario.h"
+
+namespace verify {
+namespace {
+
+using word = relacy_platform::atomic<std::uint32_t>;
+using enum std::memory_order;
+
+struct words {
+  word x{0};
+  word y{0};
+  relacy_platform::plain<message> datum;
+};
+
+// Two threads on two words and a datum; the last check is the subclass's.
+class litmus : public scenario {
+ public:
+  litmus() : scenario(2) {}
+  void before() override { words_ = std::construct_at(reinterpret_cast<words*>(bytes_)); }
+  void after() override {}
+
+ protected:
+  words& w() noexcept { return *words_; }
+
+ private:
+  alignas(words) std::byte bytes_[sizeof(words)];
+  words* words_ = nullptr;
+};
+
+// Each stores its word and looks at the other's: may both miss?
+template <class First, class Second>
+class store_buffering : public litmus {
+ public:
+  store_buffering(First first, Second second) : first_(first), second_(second) {}
+  void thread(unsigned index) override {
+    if (index == 0) {
+      w().x.store(1, relaxed);
+      first_();
+      saw_y_ = w().y.load(relaxed);
+    } else {
+      w().y.store(1, relaxed);
+      second_();
+      saw_x_ = w().x.load(relaxed);
+    }
+  }
+  void after() override { check(saw_x_ == 1 || saw_y_ == 1, "one of the two sees the other's store"); }
+
+ private:
+  First first_;
+  Second second_;
+  std::uint32_t saw_x_ = 0;
+  std::uint32_t saw_y_ = 0;
+};
+
+void light() { relacy_platform::light_fence(); }
+void heavy() { relacy_platform::heavy_fence(); }
+
+TEST(LitmusTest, LightAndHeavyFenceForbidStoreBuffering) { expect_clean(store_buffering(light, heavy), exhaustive()); }
+
+TEST(LitmusTest, TwoHeavyFencesForbidStoreBuffering) { expect_clean(store_buffering(heavy, heavy), exhaustive()); }
+
+TEST(LitmusTest, TwoLightFencesAllowStoreBuffering) {
+  expect_caught(store_buffering(light, light), exhaustive(), verdict::assertion);
+}
+
+// A message handed over by a flag of some order, or by a futex.
+class message_passing : public litmus {
+ public:
+  message_passing(std::memory_order store, std::memory_order load) : store_(store), load_(load) {}
+  void thread(unsigned index) override {
+    if (index == 0) {
+      w().datum.write(message::of(0, 1));
+      w().x.store(1, store_);
+      relacy_platform::wake_all(w().x);
+    } else {
+      while (w().x.load(load_) == 0) {
+        (void)relacy_platform::wait(w().x, 0, millrace::deadline::never());
+        relacy_platform::relax(0);
+      }
+      message m;
+      w().datum.read(m);
+      check(m.intact() && m.number() == 1, "the message has arrived");
+    }
+  }
+
+ private:
+  std::memory_order store_;
+  std::memory_order load_;
+};
+
+TEST(LitmusTest, ReleaseAndAcquirePassAMessage) { expect_clean(message_passing(release, acquire), exhaustive()); }
+
+TEST(LitmusTest, AWakeUpOrdersNothing) {
+  expect_caught(message_passing(release, relaxed), exhaustive(), verdict::data_race);
+  expect_caught(message_passing(relaxed, acquire), exhaustive(), verdict::data_race);
+}
+
+// A sleeper with a deadline that nobody wakes.
+class nobody_wakes : public litmus {
+ public:
+  explicit nobody_wakes(millrace::deadline until) : until_(until) {}
+  void thread(unsigned index) override {
+    if (index == 0) return;
+    while (relacy_platform::wait(w().x, 0, until_) != millrace::wait_result::timed_out) relacy_platform::relax(0);
+  }
+
+ private:
+  millrace::deadline until_;
+};
+
+TEST(LitmusTest, AWaitWithADeadlineEnds) {
+  expect_clean(nobody_wakes(millrace::deadline::at({})), random_executions(10'000));
+}
+
+TEST(LitmusTest, AWaitWithoutOneIsADeadlock) {
+  expect_caught(nobody_wakes(millrace::deadline::never()), random_executions(10'000), verdict::deadlock);
+}
+
+// Two threads count under the mutex, the second with a try or a deadline.
+class counting : public scenario {
+ public:
+  enum class entry { locking, trying, timed };
+  explicit counting(entry how) : scenario(2), how_(how) {}
+  void before() override {
+    room_ = std::construct_at(reinterpret_cast<room*>(bytes_));
+    room_->count.write(0);
+    entered_ = 0;
+  }
+  void thread(unsigned index) override {
+    using millrace::lock_result;
+    const entry how = index == 0 ? entry::locking : how_;
+    const lock_result got = how == entry::trying  ? room_->mutex.try_lock()
+                            : how == entry::timed ? room_->mutex.lock_until(millrace::deadline::at({}))
+                                                  : room_->mutex.lock_until(millrace::deadline::never());
+    if (got != lock_result::locked) return check(got == lock_result::timed_out && index == 1, "a lock is had or not");
+    std::uint32_t value = 0;
+    room_->count.read(value);
+    room_->count.write(value + 1);
+    ++entered_;
+    room_->mutex.unlock();
+  }
+  void after() override {
+    std::uint32_t value = 0;
+    room_->count.read(value);
+    check(value == entered_, "no count is lost");
+  }
+
+ private:
+  struct room {
+    relacy_platform::mutex mutex;
+    relacy_platform::plain<std::uint32_t> count;
+  };
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+  std::uint32_t entered_ = 0;
+  entry how_;
+};
+
+TEST(LitmusTest, AMutexExcludes) {
+  expect_clean(counting(counting::entry::locking), exhaustive());
+  expect_clean(counting(counting::entry::trying), exhaustive());
+  expect_clean(counting(counting::entry::timed), random_executions(100'000));
+}
+
+}  // namespace
+}  // namespace verify

@@ -1,0 +1,60 @@
+// Runs a scenario under the model checker.
+#ifndef MILLRACE_VERIFY_MODEL_SIMULATE_H_
+#define MILLRACE_VERIFY_MODEL_SIMULATE_H_
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <ostream>
+#include <string>
+
+namespace verify {
+
+// Something that up to four threads do to shared memory. The checker calls
+// before, every thread's body in some interleaving, and after: once an execution,
+// each time on the same object, which keeps nothing from the last one.
+class scenario {
+ public:
+  explicit scenario(unsigned threads) noexcept : threads_(threads) {}
+  virtual ~scenario() = default;
+
+  virtual void before() = 0;
+  virtual void thread(unsigned index) = 0;
+  virtual void after() = 0;
+
+  unsigned threads() const noexcept { return threads_; }
+
+ private:
+  unsigned threads_;
+};
+
+// How to choose executions: so many at random, all with at most so many
+// preemptions, or all that the memory model has.
+struct search {
+  enum class kind { random, bounded, exhaustive } how;
+  std::uint64_t amount;
+};
+search random_executions(std::uint64_t count);  // 30 times as many if MILLRACE_DEEP is set
+inline search preemptions(unsigned most) { return {search::kind::bounded, most}; }
+inline search exhaustive() { return {search::kind::exhaustive, 0}; }
+
+enum class verdict { clean, data_race, uninitialized, assertion, deadlock, livelock, other };
+std::ostream& operator<<(std::ostream& out, verdict v);
+
+struct outcome {
+  verdict what;
+  std::uint64_t executions;  // run, the failing one included
+  std::string history;       // of the failing execution
+};
+
+outcome simulate(scenario& s, const search& how);
+
+// For GoogleTest. Both leave the number of executions in the test's output.
+void expect_clean(scenario&& s, const search& how);
+void expect_caught(scenario&& s, const search& how, verdict expected);
+
+}  // namespace verify
+
+#endif  // MILLRACE_VERIFY_MODEL_SIMULATE_H_

@@ -1,0 +1,388 @@
+// The model checker's platform: the shipped headers, run by Relacy.
+#ifndef MILLRACE_VERIFY_RELACY_PLATFORM_H_
+#define MILLRACE_VERIFY_RELACY_PLATFORM_H_
+
+// Relacy turns names of the standard library into macros. Whatever includes this
+// file includes nothing after it; everything that shipped headers need is here.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <new>
+#include <set>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/deadline.h"
+#include "millrace/event_count.h"
+#include "millrace/futex.h"
+#include "millrace/platform.h"
+#include "millrace/robust_mutex.h"
+
+// clang-format off
+#include <relacy/relacy.hpp>
+
+#undef EAGAIN
+#undef EBUSY
+#undef EINTR
+#undef EINVAL
+#undef ETIMEDOUT
+#undef EWOULDBLOCK
+#undef FUTEX_WAIT
+#undef FUTEX_WAKE
+#undef TLS_T
+#undef VAR
+#undef VAR_T
+#undef assert
+#undef calloc
+#undef delete
+#undef errno
+#undef free
+#undef futex
+#undef malloc
+#undef memory_order_acq_rel
+#undef memory_order_acquire
+#undef memory_order_consume
+#undef memory_order_relaxed
+#undef memory_order_release
+#undef memory_order_seq_cst
+#undef new
+#undef pthread_attr_t
+#undef pthread_create
+#undef pthread_join
+#undef pthread_mutex_lock
+#undef pthread_mutex_t
+#undef pthread_mutex_unlock
+#undef pthread_mutexattr_t
+#undef pthread_t
+#undef pthread_yield
+#undef realloc
+#undef sched_yield
+#undef sem_destroy
+#undef sem_getvalue
+#undef sem_init
+#undef sem_post
+#undef sem_t
+#undef sem_trywait
+#undef sem_wait
+// clang-format on
+
+namespace verify {
+
+// Where in the *shipped* code an operation was written, so that histories name
+// its lines. Built-ins: clang 14 has no std::source_location.
+struct site {
+  const char* file;
+  const char* function;
+  unsigned line;
+
+  static constexpr site here(const char* file = __builtin_FILE(), const char* function = __builtin_FUNCTION(),
+                             unsigned line = __builtin_LINE()) noexcept {
+    return {file, function, line};
+  }
+
+  rl::debug_info info() const noexcept {
+    const char* const slash = std::strrchr(file, '/');
+    return rl::debug_info(function, slash != nullptr ? slash + 1 : file, line);
+  }
+};
+
+// Relacy wants its objects destroyed at the end of each execution; in shared
+// memory nobody destroys anything. So each is listed here, and dropped from here.
+class registry {
+ public:
+  struct entry {
+    entry* next;
+    void (*drop)(entry*) noexcept;
+  };
+
+  static void forget_all() noexcept { first_ = nullptr; }  // an execution that failed drops nothing
+  static void add(entry& e) noexcept {
+    e.next = first_;
+    first_ = &e;
+  }
+  static void drop_all() noexcept {
+    while (entry* const e = first_) {
+      first_ = e->next;
+      e->drop(e);
+    }
+  }
+
+ private:
+  static inline entry* first_ = nullptr;
+};
+
+// A Relacy object whose destructor is run by the registry, not by its owner.
+template <class Object>
+class registered : registry::entry {
+ public:
+  registered() noexcept : object_() {
+    drop = [](registry::entry* e) noexcept { static_cast<registered*>(e)->object_.~Object(); };
+    registry::add(*this);
+  }
+  ~registered() {}
+  registered(const registered&) = delete;
+  registered& operator=(const registered&) = delete;
+
+  Object& operator*() const noexcept { return object_; }
+
+ private:
+  union {
+    mutable Object object_;
+  };
+};
+
+constexpr rl::memory_order to_relacy(std::memory_order order) noexcept {
+  switch (order) {
+    case std::memory_order::relaxed:
+      return rl::mo_relaxed;
+    case std::memory_order::consume:
+      return rl::mo_consume;
+    case std::memory_order::acquire:
+      return rl::mo_acquire;
+    case std::memory_order::release:
+      return rl::mo_release;
+    case std::memory_order::acq_rel:
+      return rl::mo_acq_rel;
+    case std::memory_order::seq_cst:
+      break;
+  }
+  return rl::mo_seq_cst;
+}
+
+// Relacy keeps C++11's rule that failure is not stronger than success.
+constexpr std::memory_order strong_enough(std::memory_order success, std::memory_order failure) noexcept {
+  if (failure == std::memory_order::seq_cst) return std::memory_order::seq_cst;
+  if (failure != std::memory_order::acquire) return success;
+  if (success == std::memory_order::relaxed) return std::memory_order::acquire;
+  return success == std::memory_order::release ? std::memory_order::acq_rel : success;
+}
+
+inline void log(site where, const char* what) {
+  rl::context& c = rl::ctx();
+  if (c.collecting_history()) c.exec_log_msg(where.info(), what);
+}
+
+// What Relacy's memory model leaves out: load buffering, stores that overtake each
+// other in modification order, values older than a few stores, and a failed CAS
+// that reads a stale value. Two fences order plain accesses here, which in C++
+// takes an atomic between them: a missing release or acquire shows only in the
+// executions that have no heavy fence between the two accesses. A light fence is
+// a step and nothing else: what it asks of the *compiler* no model here tests.
+struct relacy_platform {
+  static constexpr unsigned spins = 0;  // polling is what the scheduler does anyway
+
+  template <class T>
+  class atomic {
+   public:
+    atomic() noexcept : atomic(T{}) {}
+    // An explicit store: a default-constructed rl::atomic has no stale first value.
+    atomic(T value, site s = site::here()) noexcept { (*object_).store(value, rl::mo_relaxed, s.info()); }
+    atomic(const atomic&) = delete;
+    atomic& operator=(const atomic&) = delete;
+
+    T load(std::memory_order order = std::memory_order::seq_cst, site s = site::here()) const noexcept {
+      return (*object_).load(to_relacy(order), s.info());
+    }
+    void store(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
+      (*object_).store(value, to_relacy(order), s.info());
+    }
+    T exchange(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
+      return (*object_).exchange(value, to_relacy(order), s.info());
+    }
+    T fetch_add(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
+      return (*object_).fetch_add(value, to_relacy(order), s.info());
+    }
+    T fetch_sub(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
+      return (*object_).fetch_sub(value, to_relacy(order), s.info());
+    }
+    T fetch_or(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
+      return (*object_).fetch_or(value, to_relacy(order), s.info());
+    }
+    T fetch_and(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
+      return (*object_).fetch_and(value, to_relacy(order), s.info());
+    }
+    bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure,
+                                 site s = site::here()) noexcept {
+      return (*object_).compare_exchange(rl::bool_t<false>(), expected, desired,
+                                         to_relacy(strong_enough(success, failure)), to_relacy(failure), s.info());
+    }
+    bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure,
+                               site s = site::here()) noexcept {
+      return (*object_).compare_exchange(rl::bool_t<true>(), expected, desired,
+                                         to_relacy(strong_enough(success, failure)), to_relacy(failure), s.info());
+    }
+
+   private:
+    friend struct relacy_platform;
+
+    registered<rl::atomic<T>> object_;
+  };
+
+  // Unordered accesses are an error, and so is reading what was never written.
+  template <millrace::message T>
+  class plain {
+   public:
+    void read(T& out, site s = site::here()) const noexcept { out = (*object_)(s.info()).load().value; }
+    void write(const T& in, site s = site::here()) noexcept { (*object_)(s.info()).store(in); }
+
+   private:
+    // rl::var wants something to construct from 0 and to print.
+    struct printable {
+      T value;
+      printable(int = 0) noexcept : value{} {}
+      printable(const T& v) noexcept : value(v) {}
+      friend std::ostream& operator<<(std::ostream& out, const printable& p) {
+        if constexpr (requires { out << p.value; }) return out << p.value;
+        return out << "a message";
+      }
+    };
+
+    registered<rl::var<printable>> object_;
+  };
+
+  // What the kernel does is one step: it compares the word's latest value and
+  // goes to sleep. (Its own barriers make it the latest with respect to whoever
+  // wakes; to the caller nothing is promised, so nothing is ordered here.)
+  static millrace::wait_result wait(const atomic<std::uint32_t>& word, std::uint32_t expected, millrace::deadline until,
+                                    site s = site::here()) noexcept {
+    rl::context& c = rl::ctx();
+    c.sched();
+    if ((*word.object_).debug_value() != expected) {
+      log(s, "futex wait: the word has changed");
+      return millrace::wait_result::changed;
+    }
+    log(s, "futex wait: asleep");
+    const rl::unpark_reason why = (*word.object_).wait(c, !until.is_never(), /*spurious*/ true, s.info());
+    if (why == rl::unpark_reason_timeout) {
+      log(s, "futex wait: timed out");
+      return millrace::wait_result::timed_out;
+    }
+    log(s, why == rl::unpark_reason_normal ? "futex wait: woken" : "futex wait: woken for no reason");
+    return millrace::wait_result::woken;
+  }
+
+  static void wake_all(const atomic<std::uint32_t>& word, site s = site::here()) noexcept {
+    rl::context& c = rl::ctx();
+    c.sched();
+    log(s, "futex wake");
+    // Relacy hands all that the waker knows of the others to the woken, which no
+    // futex promises: so it wakes knowing nothing. Nobody else runs meanwhile.
+    rl::timestamp_t* const knows = c.threadx_->acq_rel_order_;
+    std::array<rl::timestamp_t, most_threads> kept;
+    const auto count = static_cast<std::size_t>(c.get_thread_count());
+    std::copy_n(knows, count, kept.begin());
+    std::fill_n(knows, count, rl::timestamp_t{0});
+    (*word.object_).wake(c, c.get_thread_count(), s.info());
+    std::copy_n(kept.begin(), count, knows);
+  }
+
+  static void light_fence(site s = site::here()) noexcept {
+    rl::ctx().sched();
+    log(s, "light fence");
+  }
+
+  // Every thread in turn is interrupted and executes a full barrier, wherever it
+  // is; others run in between. Ours is first and last, as membarrier promises.
+  static void heavy_fence(site s = site::here()) noexcept {
+    rl::context& c = rl::ctx();
+    rl::thread_info_base* const self = c.threadx_;
+    log(s, "heavy fence begins");
+    fence_on(self);
+    for (rl::thread_id_t i = 0; i != c.get_thread_count(); ++i) {
+      if (i == self->index_) continue;
+      c.sched();
+      fence_on(threads_[static_cast<std::size_t>(i)]);
+    }
+    c.sched();
+    fence_on(self);
+    log(s, "heavy fence ends");
+  }
+
+  static void relax(unsigned /*turn*/, site s = site::here()) noexcept { rl::yield(1, s.info()); }
+
+  // A futex mutex with robust_mutex's answers. Nobody dies here, so it never
+  // answers owner_died.
+  class mutex {
+   public:
+    millrace::lock_result try_lock(site s = site::here()) noexcept {
+      std::uint32_t holder = nobody;
+      return take(holder, s) ? millrace::lock_result::locked : millrace::lock_result::timed_out;
+    }
+
+    millrace::lock_result lock_until(millrace::deadline until, site s = site::here()) noexcept {
+      for (;;) {
+        std::uint32_t holder = nobody;
+        if (take(holder, s)) return millrace::lock_result::locked;
+        if (wait(holder_, holder, until, s) == millrace::wait_result::timed_out)
+          return millrace::lock_result::timed_out;
+      }
+    }
+
+    void make_consistent(site s = site::here()) noexcept { held_by_caller(s); }
+
+    void unlock(site s = site::here()) noexcept {
+      held_by_caller(s);
+      holder_.store(nobody, std::memory_order::release, s);
+      wake_all(holder_, s);
+    }
+
+   private:
+    static constexpr std::uint32_t nobody = 0;
+
+    static std::uint32_t me() noexcept { return static_cast<std::uint32_t>(rl::ctx().current_thread()) + 1; }
+
+    bool take(std::uint32_t& holder, site s) noexcept {
+      return holder_.compare_exchange_strong(holder, me(), std::memory_order::acquire, std::memory_order::relaxed, s);
+    }
+
+    void held_by_caller(site s) noexcept {
+      if ((*holder_.object_).debug_value() != me()) {
+        rl::ctx().fail_test("the caller does not hold the mutex", rl::test_result_unlocking_mutex_wo_ownership,
+                            s.info());
+      }
+    }
+
+    atomic<std::uint32_t> holder_{nobody};
+  };
+
+  static constexpr std::size_t most_threads = 8;
+
+  // Called once an execution, before its threads run.
+  static void set_thread(rl::thread_info_base* thread) noexcept {
+    threads_[static_cast<std::size_t>(thread->index_)] = thread;
+  }
+
+ private:
+  // Relacy's fence acts for the thread that its context believes to be running.
+  static void fence_on(rl::thread_info_base* thread) noexcept {
+    rl::context& c = rl::ctx();
+    rl::thread_info_base* const self = c.threadx_;
+    c.disable_preemption();
+    c.threadx_ = thread;
+    c.atomic_thread_fence_seq_cst();
+    c.threadx_ = self;
+    c.enable_preemption();
+  }
+
+  static inline std::array<rl::thread_info_base*, most_threads> threads_{};
+};
+
+static_assert(millrace::platform<relacy_platform>);
+
+}  // namespace verify
+
+#endif  // MILLRACE_VERIFY_RELACY_PLATFORM_H_
