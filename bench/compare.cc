@@ -112,8 +112,8 @@ struct boosts {
   port_type port() { return {&queue}; }
 };
 
-using boost_queue = boosts<boost::lockfree::queue<item, boost::lockfree::fixed_sized<true>,
-                                                  boost::lockfree::capacity<capacity>>>;
+using boost_queue =
+    boosts<boost::lockfree::queue<item, boost::lockfree::fixed_sized<true>, boost::lockfree::capacity<capacity>>>;
 using boost_spsc = boosts<boost::lockfree::spsc_queue<item, boost::lockfree::capacity<capacity>>>;
 
 struct contender {
@@ -158,10 +158,10 @@ int main(int argc, char** argv) {
                     {make<ours<millrace::spsc_ring<item>>>("spsc_ring", 1, 1, 20'000'000),
                      make<boost_spsc>("boost spsc_queue", 1, 1, 20'000'000)}});
   for (const auto& [title, p, c] : {std::tuple{"1P1C", 1u, 1u}, {"2P2C", 2u, 2u}, {"4P4C", 4u, 4u}}) {
-    groups.push_back({title,
-                      {make<ours<millrace::mpmc_ring<item>>>("mpmc_ring", p, c, 5'000'000),
-                       make<vyukov>("plain Vyukov", p, c, 5'000'000),
-                       make<boost_queue>("boost queue", p, c, 500'000)}});
+    groups.push_back(
+        {title,
+         {make<ours<millrace::mpmc_ring<item>>>("mpmc_ring", p, c, 5'000'000),
+          make<vyukov>("plain Vyukov", p, c, 5'000'000), make<boost_queue>("boost queue", p, c, 500'000)}});
   }
   const bool watched = ::isatty(2) != 0;
   for (unsigned pass = 0; pass != passes; ++pass) {

@@ -25,7 +25,8 @@ void copy_text(char (&to)[N], std::string_view from) noexcept {
 template <std::size_t N>
 std::string text(const char (&from)[N]) {
   std::string s(from, ::strnlen(from, N));
-  std::replace_if(s.begin(), s.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
+  std::replace_if(
+      s.begin(), s.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
   return s;
 }
 
@@ -89,13 +90,13 @@ result<geometry> read_header(const void* base, std::size_t size, const ring_desc
   if (text(h.kind) != expected.kind || !same_type || !same_shape) {
     const std::uint64_t want_capacity = expected.shape.capacity != 0 ? expected.shape.capacity : h.capacity;
     const std::uint32_t want_members = expected.shape.members != 0 ? expected.shape.members : h.members;
-    return refuse(errc::incompatible,
-                  "holds a " + shape(text(h.kind), h.capacity, h.message_bytes, text(h.message_type)) + " for " +
-                      std::to_string(h.members) + " members, expected a " +
-                      shape(std::string(expected.kind), want_capacity, expected.message_bytes,
-                            std::string(expected.message_type)) +
-                      " for " + std::to_string(want_members) +
-                      "; ask for what is there, use another name, or unlink it");
+    return refuse(errc::incompatible, "holds a " +
+                                          shape(text(h.kind), h.capacity, h.message_bytes, text(h.message_type)) +
+                                          " for " + std::to_string(h.members) + " members, expected a " +
+                                          shape(std::string(expected.kind), want_capacity, expected.message_bytes,
+                                                std::string(expected.message_type)) +
+                                          " for " + std::to_string(want_members) +
+                                          "; ask for what is there, use another name, or unlink it");
   }
   return geometry{h.capacity, h.members};
 }

@@ -12,6 +12,8 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "millrace/boost_ring.h"
@@ -448,6 +450,38 @@ TYPED_TEST(RingTest, ThreadsOverOneMappingAgree) {
   this->attach(segment).close();
   for (std::thread& t : consumers) t.join();
   EXPECT_EQ(sum, pairs * (each * (each - 1) / 2));
+}
+
+TYPED_TEST(RingTest, AnotherShapeUnderTheNameIsRefusedWithBothInTheMessage) {
+  const location where = location::posix("millrace-test-" + std::to_string(std::random_device{}()));
+  const auto made = shared_ring<TypeParam>::create(where, {64, 4, 0600});
+  ASSERT_TRUE(made);
+  EXPECT_TRUE(shared_ring<TypeParam>::open_or_create(where, {64, 4, 0600}));
+  const auto other = shared_ring<TypeParam>::open_or_create(where, {128, 4, 0600});
+  using other_ring = std::conditional_t<TypeParam::kind == "mutex_ring", mpmc_ring<letter>, mutex_ring<letter>>;
+  const auto kind = shared_ring<other_ring>::open(where);
+  const auto type = shared_ring<mutex_ring<int>>::open(where);
+  EXPECT_TRUE(shared_memory::unlink(where));
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, errc::incompatible);
+  EXPECT_NE(other.error().message.find("of 64 x"), std::string::npos) << other.error().message;
+  EXPECT_NE(other.error().message.find("of 128 x"), std::string::npos) << other.error().message;
+  ASSERT_FALSE(kind);
+  EXPECT_EQ(kind.error().code, errc::incompatible);
+  ASSERT_FALSE(type);
+  EXPECT_EQ(type.error().code, errc::incompatible);
+}
+
+TYPED_TEST(RingTest, NoMoreHandlesThanPlacesAndAPlaceIsFreeAgainWhenLeft) {
+  auto segment = this->make(2, 2);
+  auto first = this->attach(segment);
+  {
+    const auto second = this->attach(segment);
+    const auto third = segment.attach();
+    ASSERT_FALSE(third);
+    EXPECT_EQ(third.error().code, errc::limit);
+  }
+  EXPECT_TRUE(segment.attach());
 }
 
 TYPED_TEST(RingTest, RefusesACapacityOfNothing) {

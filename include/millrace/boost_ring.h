@@ -47,8 +47,7 @@ class boost_ring : public ring_calls<boost_ring<T>, T, native> {
   }
 
   static std::size_t bytes(const geometry& g) noexcept {
-    return sizeof(control) +
-           with_queue(nullptr, g.capacity, [](auto* q) noexcept { return sizeof(*q); });
+    return sizeof(control) + with_queue(nullptr, g.capacity, [](auto* q) noexcept { return sizeof(*q); });
   }
 
   static void construct(void* at, const geometry& g) noexcept {

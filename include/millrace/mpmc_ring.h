@@ -186,8 +186,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   };
 
   struct control {
-    alignas(line_bytes) atomic<word> tail{0};  // CASed by producers; closed_flag by anyone
-    alignas(line_bytes) atomic<word> head{0};  // CASed by consumers
+    alignas(line_bytes) atomic<word> tail{0};             // CASed by producers; closed_flag by anyone
+    alignas(line_bytes) atomic<word> head{0};             // CASed by consumers
     alignas(line_bytes) event_count<Platform> not_empty;  // read at each push, written by sleepers
     alignas(line_bytes) event_count<Platform> not_full;
   };

@@ -93,7 +93,8 @@ struct native {
   static constexpr unsigned spins = 256;
 };
 
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "a lock inside std::atomic would be private to a process");
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
+              "a lock inside std::atomic would be private to a process");
 
 template <class P>
 concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
@@ -106,7 +107,7 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
   { word64.fetch_add(value64, std::memory_order_seq_cst) } -> std::same_as<std::uint64_t>;
   {
     word64.compare_exchange_strong(value64, value64, std::memory_order_seq_cst, std::memory_order_relaxed)
-  } -> std::same_as<bool>;
+    } -> std::same_as<bool>;
   datum.read(value64);
   datum.write(value64);
   { mutex.try_lock() } -> std::same_as<lock_result>;

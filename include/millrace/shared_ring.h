@@ -105,7 +105,8 @@ class shared_ring {
       why = "members " + std::to_string(g.members) + " is not from 1 to " + std::to_string(max_members);
     }
     if (why.empty()) return std::nullopt;
-    return error{errc::bad_argument, 0, where.describe(), where.describe() + ": " + std::string(Ring::kind) + ": " + why};
+    return error{errc::bad_argument, 0, where.describe(),
+                 where.describe() + ": " + std::string(Ring::kind) + ": " + why};
   }
 
   static result<shared_ring> checked(result<shared_memory> memory, const geometry& wanted) {
@@ -113,7 +114,8 @@ class shared_ring {
     const std::string object = memory->where().describe();
     const auto shape = read_header(memory->base(), memory->size(), ring_description::of<Ring>(wanted), object);
     if (!shape) return shape.error();
-    if (const std::string why = Ring::refuse(*shape); !why.empty() || shape->members < 1 || shape->members > max_members) {
+    if (const std::string why = Ring::refuse(*shape);
+        !why.empty() || shape->members < 1 || shape->members > max_members) {
       return error{errc::foreign, 0, object, object + ": its header is damaged (" + why + "); unlink it"};
     }
     if (memory->size() < payload_bytes(*shape)) {

@@ -147,8 +147,8 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
   using slot = typename Platform::template plain<T>;
 
   struct control {
-    alignas(line_bytes) atomic<std::uint64_t> tail{0};  // written by the producer
-    alignas(line_bytes) atomic<std::uint64_t> head{0};  // written by the consumer
+    alignas(line_bytes) atomic<std::uint64_t> tail{0};    // written by the producer
+    alignas(line_bytes) atomic<std::uint64_t> head{0};    // written by the consumer
     alignas(line_bytes) atomic<std::uint32_t> closed{0};  // written once, by anyone
     event_count<Platform> not_empty;                      // written by sleepers
     event_count<Platform> not_full;

@@ -10,19 +10,17 @@ namespace millrace {
 
 // The one answer of every push and pop; nothing on the data path throws. Each
 // ring's header says, per operation, what a failed try means there.
-enum class [[nodiscard]] status : std::uint8_t {
-  ok,         // done
-  full,       // push: every slot held a message
-  empty,      // pop: there was no message
-  busy,       // the slot (or lock) that comes next is in another member's hands
-  timed_out,  // the deadline passed first
-  closed,     // push: the ring is closed; pop: it is closed and drained
+enum class [[nodiscard]] status : std::uint8_t{
+    ok,         // done
+    full,       // push: every slot held a message
+    empty,      // pop: there was no message
+    busy,       // the slot (or lock) that comes next is in another member's hands
+    timed_out,  // the deadline passed first
+    closed,     // push: the ring is closed; pop: it is closed and drained
 };
 
 // A failure that time or another member may cure: what a blocking call waits out.
-constexpr bool would_block(status s) noexcept {
-  return s == status::full || s == status::empty || s == status::busy;
-}
+constexpr bool would_block(status s) noexcept { return s == status::full || s == status::empty || s == status::busy; }
 
 constexpr std::string_view to_string(status s) noexcept {
   switch (s) {

@@ -1,0 +1,52 @@
+// The machine with more elbows in it: other processes get in between at worse moments.
+#ifndef MILLRACE_VERIFY_RACES_JOSTLED_H_
+#define MILLRACE_VERIFY_RACES_JOSTLED_H_
+
+#include <sched.h>
+
+#include <cstdint>
+
+#include "millrace/platform.h"
+
+namespace millrace::races {
+
+// `native`, but now and then the core is given up right after an access to a
+// message. The scheduler may do that at any time by itself, so nothing happens
+// that could not happen anyway: it happens within seconds, and also where other
+// work has left one core to all processes. All rings of the demonstration run
+// on it, the shipped ones as well, but for Boost.Lockfree, which has no such seam.
+struct jostled : native {
+  template <message T>
+  class plain {
+   public:
+    void read(T& out) const noexcept {
+      value_.read(out);
+      jostle();
+    }
+    void write(const T& in) noexcept {
+      value_.write(in);
+      jostle();
+    }
+
+   private:
+    native::plain<T> value_;
+  };
+
+  // Once in a process: where its sequence of chances begins.
+  static void seed(std::uint64_t value) noexcept { state_ = value; }
+
+ private:
+  static void jostle() noexcept {
+    constexpr unsigned one_in = 256;
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;  // Knuth, MMIX
+    if ((state_ >> 33) % one_in == 0) sched_yield();
+  }
+
+  inline static thread_local std::uint64_t state_ = 0;
+};
+
+static_assert(platform<jostled>);
+
+}  // namespace millrace::races
+
+#endif  // MILLRACE_VERIFY_RACES_JOSTLED_H_
