@@ -10,6 +10,7 @@
 #include <bit>
 #include <chrono>
 #include <concepts>
+#include <csetjmp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -31,6 +32,7 @@
 #include "millrace/futex.h"
 #include "millrace/platform.h"
 #include "millrace/robust_mutex.h"
+#include "verify/site.h"
 
 // clang-format off
 #include <relacy/relacy.hpp>
@@ -82,23 +84,7 @@
 
 namespace verify {
 
-// Where in the *shipped* code an operation was written, so that histories name
-// its lines. Built-ins: clang 14 has no std::source_location.
-struct site {
-  const char* file;
-  const char* function;
-  unsigned line;
-
-  static constexpr site here(const char* file = __builtin_FILE(), const char* function = __builtin_FUNCTION(),
-                             unsigned line = __builtin_LINE()) noexcept {
-    return {file, function, line};
-  }
-
-  rl::debug_info info() const noexcept {
-    const char* const slash = std::strrchr(file, '/');
-    return rl::debug_info(function, slash != nullptr ? slash + 1 : file, line);
-  }
-};
+inline rl::debug_info info(const site& s) noexcept { return rl::debug_info(s.function, s.file(), s.line); }
 
 // Relacy wants its objects destroyed at the end of each execution; in shared
 // memory nobody destroys anything. So each is listed here, and dropped from here.
@@ -171,10 +157,49 @@ constexpr std::memory_order strong_enough(std::memory_order success, std::memory
   return success == std::memory_order::release ? std::memory_order::acq_rel : success;
 }
 
+inline std::memory_order asked(std::memory_order order, site s) noexcept {
+  return active_mutation.at(mutation::kind::order, s) ? active_mutation.weakened : order;
+}
+inline std::memory_order asked_on_failure(std::memory_order order, site s) noexcept {
+  return active_mutation.at(mutation::kind::failure_order, s) ? active_mutation.weakened : order;
+}
+
 inline void log(site where, const char* what) {
   rl::context& c = rl::ctx();
-  if (c.collecting_history()) c.exec_log_msg(where.info(), what);
+  if (c.collecting_history()) c.exec_log_msg(info(where), what);
 }
+
+// SIGKILL. A thread marked mortal may stop for ever before any of its steps: it
+// jumps out of its body, as no destructor runs in a killed process.
+class mortality {
+ public:
+  // Runs `body` as the calling thread's. It dies before one of its first `most`
+  // steps, or not at all: the search decides. False if it died.
+  template <class Body>
+  static bool run(unsigned most, Body&& body) {
+    left_ = rl::rand(most + 1);
+    victim_ = rl::ctx().current_thread();
+    const bool lives = _setjmp(out_) == 0;
+    if (lives) body();
+    victim_ = nobody;
+    return lives;
+  }
+
+  static void step(site s) {
+    if (victim_ == nobody || rl::ctx().current_thread() != victim_ || left_-- != 0) return;
+    log(s, "SIGKILL");
+    _longjmp(out_, 1);
+  }
+
+  static void before_execution() noexcept { victim_ = nobody; }
+
+ private:
+  static constexpr rl::thread_id_t nobody = ~rl::thread_id_t{0};
+
+  static inline rl::thread_id_t victim_ = nobody;
+  static inline unsigned left_ = 0;
+  static inline jmp_buf out_;
+};
 
 // What Relacy's memory model leaves out: load buffering, stores that overtake each
 // other in modification order, values older than a few stores, and a failed CAS
@@ -190,44 +215,56 @@ struct relacy_platform {
    public:
     atomic() noexcept : atomic(T{}) {}
     // An explicit store: a default-constructed rl::atomic has no stale first value.
-    atomic(T value, site s = site::here()) noexcept { (*object_).store(value, rl::mo_relaxed, s.info()); }
+    atomic(T value, site s = site::here()) noexcept { (*object_).store(value, rl::mo_relaxed, info(s)); }
     atomic(const atomic&) = delete;
     atomic& operator=(const atomic&) = delete;
 
     T load(std::memory_order order = std::memory_order::seq_cst, site s = site::here()) const noexcept {
-      return (*object_).load(to_relacy(order), s.info());
+      mortality::step(s);
+      return (*object_).load(to_relacy(asked(order, s)), info(s));
     }
     void store(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
-      (*object_).store(value, to_relacy(order), s.info());
+      mortality::step(s);
+      (*object_).store(value, to_relacy(asked(order, s)), info(s));
     }
     T exchange(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
-      return (*object_).exchange(value, to_relacy(order), s.info());
+      mortality::step(s);
+      return (*object_).exchange(value, to_relacy(asked(order, s)), info(s));
     }
     T fetch_add(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
-      return (*object_).fetch_add(value, to_relacy(order), s.info());
+      mortality::step(s);
+      return (*object_).fetch_add(value, to_relacy(asked(order, s)), info(s));
     }
     T fetch_sub(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
-      return (*object_).fetch_sub(value, to_relacy(order), s.info());
+      mortality::step(s);
+      return (*object_).fetch_sub(value, to_relacy(asked(order, s)), info(s));
     }
     T fetch_or(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
-      return (*object_).fetch_or(value, to_relacy(order), s.info());
+      mortality::step(s);
+      return (*object_).fetch_or(value, to_relacy(asked(order, s)), info(s));
     }
     T fetch_and(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
-      return (*object_).fetch_and(value, to_relacy(order), s.info());
+      mortality::step(s);
+      return (*object_).fetch_and(value, to_relacy(asked(order, s)), info(s));
     }
     bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure,
                                  site s = site::here()) noexcept {
-      return (*object_).compare_exchange(rl::bool_t<false>(), expected, desired,
-                                         to_relacy(strong_enough(success, failure)), to_relacy(failure), s.info());
+      return compare_exchange<false>(expected, desired, asked(success, s), asked_on_failure(failure, s), s);
     }
     bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure,
                                site s = site::here()) noexcept {
-      return (*object_).compare_exchange(rl::bool_t<true>(), expected, desired,
-                                         to_relacy(strong_enough(success, failure)), to_relacy(failure), s.info());
+      return compare_exchange<true>(expected, desired, asked(success, s), asked_on_failure(failure, s), s);
     }
 
    private:
     friend struct relacy_platform;
+
+    template <bool Weak>
+    bool compare_exchange(T& expected, T desired, std::memory_order success, std::memory_order failure, site s) {
+      mortality::step(s);
+      return (*object_).compare_exchange(rl::bool_t<Weak>(), expected, desired,
+                                         to_relacy(strong_enough(success, failure)), to_relacy(failure), info(s));
+    }
 
     registered<rl::atomic<T>> object_;
   };
@@ -236,8 +273,14 @@ struct relacy_platform {
   template <millrace::message T>
   class plain {
    public:
-    void read(T& out, site s = site::here()) const noexcept { out = (*object_)(s.info()).load().value; }
-    void write(const T& in, site s = site::here()) noexcept { (*object_)(s.info()).store(in); }
+    void read(T& out, site s = site::here()) const noexcept {
+      mortality::step(s);
+      out = (*object_)(info(s)).load().value;
+    }
+    void write(const T& in, site s = site::here()) noexcept {
+      mortality::step(s);
+      (*object_)(info(s)).store(in);
+    }
 
    private:
     // rl::var wants something to construct from 0 and to print.
@@ -259,6 +302,7 @@ struct relacy_platform {
   // wakes; to the caller nothing is promised, so nothing is ordered here.)
   static millrace::wait_result wait(const atomic<std::uint32_t>& word, std::uint32_t expected, millrace::deadline until,
                                     site s = site::here()) noexcept {
+    mortality::step(s);
     rl::context& c = rl::ctx();
     c.sched();
     if ((*word.object_).debug_value() != expected) {
@@ -266,7 +310,7 @@ struct relacy_platform {
       return millrace::wait_result::changed;
     }
     log(s, "futex wait: asleep");
-    const rl::unpark_reason why = (*word.object_).wait(c, !until.is_never(), /*spurious*/ true, s.info());
+    const rl::unpark_reason why = (*word.object_).wait(c, !until.is_never(), /*spurious*/ true, info(s));
     if (why == rl::unpark_reason_timeout) {
       log(s, "futex wait: timed out");
       return millrace::wait_result::timed_out;
@@ -276,6 +320,7 @@ struct relacy_platform {
   }
 
   static void wake_all(const atomic<std::uint32_t>& word, site s = site::here()) noexcept {
+    mortality::step(s);
     rl::context& c = rl::ctx();
     c.sched();
     log(s, "futex wake");
@@ -286,11 +331,13 @@ struct relacy_platform {
     const auto count = static_cast<std::size_t>(c.get_thread_count());
     std::copy_n(knows, count, kept.begin());
     std::fill_n(knows, count, rl::timestamp_t{0});
-    (*word.object_).wake(c, c.get_thread_count(), s.info());
+    (*word.object_).wake(c, c.get_thread_count(), info(s));
     std::copy_n(kept.begin(), count, knows);
   }
 
   static void light_fence(site s = site::here()) noexcept {
+    mortality::step(s);
+    if (active_mutation.at(mutation::kind::no_fence, s)) return;
     rl::ctx().sched();
     log(s, "light fence");
   }
@@ -298,6 +345,8 @@ struct relacy_platform {
   // Every thread in turn is interrupted and executes a full barrier, wherever it
   // is; others run in between. Ours is first and last, as membarrier promises.
   static void heavy_fence(site s = site::here()) noexcept {
+    mortality::step(s);
+    if (active_mutation.at(mutation::kind::no_fence, s)) return;
     rl::context& c = rl::ctx();
     rl::thread_info_base* const self = c.threadx_;
     log(s, "heavy fence begins");
@@ -312,54 +361,103 @@ struct relacy_platform {
     log(s, "heavy fence ends");
   }
 
-  static void relax(unsigned /*turn*/, site s = site::here()) noexcept { rl::yield(1, s.info()); }
+  static void relax(unsigned /*turn*/, site s = site::here()) noexcept { rl::yield(1, info(s)); }
 
-  // A futex mutex with robust_mutex's answers. Nobody dies here, so it never
-  // answers owner_died.
+  // A futex mutex with robust_mutex's promises. The kernel's part is kernel_cleans_up.
   class mutex {
    public:
+    mutex() noexcept { add(*this); }
+
     millrace::lock_result try_lock(site s = site::here()) noexcept {
-      std::uint32_t holder = nobody;
-      return take(holder, s) ? millrace::lock_result::locked : millrace::lock_result::timed_out;
+      std::uint32_t held = free;
+      return take(held, s) ? taken(held) : refused(held);
     }
 
     millrace::lock_result lock_until(millrace::deadline until, site s = site::here()) noexcept {
       for (;;) {
-        std::uint32_t holder = nobody;
-        if (take(holder, s)) return millrace::lock_result::locked;
-        if (wait(holder_, holder, until, s) == millrace::wait_result::timed_out)
-          return millrace::lock_result::timed_out;
+        std::uint32_t held = free;
+        if (take(held, s)) return taken(held);
+        if (held == unrecoverable) return refused(held);
+        if (wait(holder_, held, until, s) == millrace::wait_result::timed_out) return millrace::lock_result::timed_out;
       }
     }
 
-    void make_consistent(site s = site::here()) noexcept { held_by_caller(s); }
+    void make_consistent(site s = site::here()) noexcept {
+      held_by_caller(s);
+      inconsistent_ = false;
+    }
 
     void unlock(site s = site::here()) noexcept {
       held_by_caller(s);
-      holder_.store(nobody, std::memory_order::release, s);
+      unlocking_ = me();
+      holder_.store(inconsistent_ ? unrecoverable : free, std::memory_order::release, s);
       wake_all(holder_, s);
+      unlocking_ = free;
     }
 
    private:
-    static constexpr std::uint32_t nobody = 0;
+    friend struct relacy_platform;
+
+    static constexpr std::uint32_t free = 0;  // else the holder's number, from 1
+    static constexpr std::uint32_t owner_died = 100;
+    static constexpr std::uint32_t unrecoverable = 101;
 
     static std::uint32_t me() noexcept { return static_cast<std::uint32_t>(rl::ctx().current_thread()) + 1; }
 
-    bool take(std::uint32_t& holder, site s) noexcept {
-      return holder_.compare_exchange_strong(holder, me(), std::memory_order::acquire, std::memory_order::relaxed, s);
+    // `held`: in, free; out, what the word held before.
+    bool take(std::uint32_t& held, site s) noexcept {
+      if (holder_.compare_exchange_strong(held, me(), std::memory_order::acquire, std::memory_order::relaxed, s)) {
+        return true;
+      }
+      return held == owner_died &&
+             holder_.compare_exchange_strong(held, me(), std::memory_order::acquire, std::memory_order::relaxed, s);
+    }
+    millrace::lock_result taken(std::uint32_t held) noexcept {
+      if (held == owner_died) inconsistent_ = true;
+      return held == owner_died ? millrace::lock_result::owner_died : millrace::lock_result::locked;
+    }
+    static millrace::lock_result refused(std::uint32_t held) noexcept {
+      return held == unrecoverable ? millrace::lock_result::unrecoverable : millrace::lock_result::timed_out;
     }
 
     void held_by_caller(site s) noexcept {
       if ((*holder_.object_).debug_value() != me()) {
         rl::ctx().fail_test("the caller does not hold the mutex", rl::test_result_unlocking_mutex_wo_ownership,
-                            s.info());
+                            info(s));
       }
     }
 
-    atomic<std::uint32_t> holder_{nobody};
+    // All of an execution, for the kernel to find those of the dead.
+    static void add(mutex& m) noexcept { all_[count_++ % all_.size()] = &m; }
+
+    static inline std::array<mutex*, 4> all_{};
+    static inline std::size_t count_ = 0;
+
+    atomic<std::uint32_t> holder_{free};
+    bool inconsistent_ = false;       // known to the holder alone
+    std::uint32_t unlocking_ = free;  // pthread's list_op_pending: who is between unlocking and waking
   };
 
+  // What the kernel does for a thread that was killed: marks the robust mutexes
+  // that it held, and wakes who waits for one that it was letting go.
+  static void kernel_cleans_up(site s = site::here()) noexcept {
+    for (std::size_t i = 0; i != std::min(mutex::count_, mutex::all_.size()); ++i) {
+      mutex& m = *mutex::all_[i];
+      const bool held = (*m.holder_.object_).debug_value() == mutex::me();
+      if (held) m.holder_.exchange(mutex::owner_died, std::memory_order::seq_cst, s);
+      if (held || m.unlocking_ == mutex::me()) wake_all(m.holder_, s);
+    }
+  }
+
+  // How far each thread's steps are known to the calling one (happens-before).
+  static std::uint64_t known_of(unsigned thread) noexcept { return rl::ctx().threadx_->acq_rel_order_[thread]; }
+
   static constexpr std::size_t most_threads = 8;
+
+  static void before_execution() noexcept {
+    mortality::before_execution();
+    mutex::count_ = 0;
+  }
 
   // Called once an execution, before its threads run.
   static void set_thread(rl::thread_info_base* thread) noexcept {

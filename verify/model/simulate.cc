@@ -16,6 +16,7 @@ template <int Threads>
 struct suite : rl::test_suite<suite<Threads>, Threads> {
   void before() {
     registry::forget_all();
+    relacy_platform::before_execution();
     auto* const current = static_cast<rl::aligned<rl::thread_info<Threads>>*>(rl::ctx().threadx_);
     auto* const first = current - current->index_;
     for (int i = 0; i != Threads; ++i) relacy_platform::set_thread(first + i);
