@@ -389,10 +389,10 @@ struct relacy_platform {
 
     void unlock(site s = site::here()) noexcept {
       held_by_caller(s);
-      unlocking_ = me();
+      unlocking_[me()] = true;
       holder_.store(inconsistent_ ? unrecoverable : free, std::memory_order::release, s);
       wake_all(holder_, s);
-      unlocking_ = free;
+      unlocking_[me()] = false;
     }
 
    private:
@@ -404,13 +404,13 @@ struct relacy_platform {
 
     static std::uint32_t me() noexcept { return static_cast<std::uint32_t>(rl::ctx().current_thread()) + 1; }
 
-    // `held`: in, free; out, what the word held before.
+    // `held`: what the word held before, free or owner_died if it could be taken.
     bool take(std::uint32_t& held, site s) noexcept {
-      if (holder_.compare_exchange_strong(held, me(), std::memory_order::acquire, std::memory_order::relaxed, s)) {
-        return true;
+      held = free;
+      while (!holder_.compare_exchange_strong(held, me(), std::memory_order::acquire, std::memory_order::relaxed, s)) {
+        if (held != free && held != owner_died) return false;
       }
-      return held == owner_died &&
-             holder_.compare_exchange_strong(held, me(), std::memory_order::acquire, std::memory_order::relaxed, s);
+      return true;
     }
     millrace::lock_result taken(std::uint32_t held) noexcept {
       if (held == owner_died) inconsistent_ = true;
@@ -434,8 +434,8 @@ struct relacy_platform {
     static inline std::size_t count_ = 0;
 
     atomic<std::uint32_t> holder_{free};
-    bool inconsistent_ = false;       // known to the holder alone
-    std::uint32_t unlocking_ = free;  // pthread's list_op_pending: who is between unlocking and waking
+    bool inconsistent_ = false;        // known to the holder alone
+    std::array<bool, 9> unlocking_{};  // pthread's list_op_pending, of threads 1 to 8: between unlocking and waking
   };
 
   // What the kernel does for a thread that was killed: marks the robust mutexes
@@ -445,7 +445,7 @@ struct relacy_platform {
       mutex& m = *mutex::all_[i];
       const bool held = (*m.holder_.object_).debug_value() == mutex::me();
       if (held) m.holder_.exchange(mutex::owner_died, std::memory_order::seq_cst, s);
-      if (held || m.unlocking_ == mutex::me()) wake_all(m.holder_, s);
+      if (held || m.unlocking_[mutex::me()]) wake_all(m.holder_, s);
     }
   }
 

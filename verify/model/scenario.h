@@ -233,40 +233,6 @@ class role_switch : public scenario {
   delivered delivered_;
 };
 
-// One producer sends and closes; consumers receive until they hear of it.
-template <class Ring>
-class closing : public scenario {
- public:
-  closing(unsigned consumers, unsigned each, std::uint64_t capacity, calls how)
-      : scenario(1 + consumers), each_(each), how_(how), memory_(capacity, threads()) {}
-
-  void before() override {
-    memory_.construct();
-    delivered_.clear();
-  }
-
-  void thread(unsigned index) override {
-    Ring ring = memory_.attach(index);
-    if (index == 0) {
-      for (unsigned i = 0; i != each_; ++i) {
-        const message m = message::of(0, i);
-        send(ring, how_, std::span(&m, 1));
-      }
-      ring.close();
-    } else {
-      receive(ring, how_, until_closed, index, delivered_);
-    }
-  }
-
-  void after() override { delivered_.check_all(1, each_); }
-
- private:
-  unsigned each_;
-  calls how_;
-  ring_memory<Ring> memory_;
-  delivered delivered_;
-};
-
 }  // namespace verify
 
 #endif  // MILLRACE_VERIFY_MODEL_SCENARIO_H_

@@ -68,10 +68,6 @@ outcome simulate_and_report(scenario& s, const search& how) {
 
 }  // namespace
 
-search random_executions(std::uint64_t count) {
-  return {search::kind::random, std::getenv("MILLRACE_DEEP") != nullptr ? count * 30 : count};
-}
-
 std::ostream& operator<<(std::ostream& out, verdict v) {
   constexpr const char* names[] = {"clean",    "data race", "uninitialized access", "failed assertion",
                                    "deadlock", "livelock",  "other failure"};
@@ -115,7 +111,7 @@ outcome simulate(scenario& s, const search& how) {
   return {judge(params.test_result), params.stop_iteration, history.str().c_str()};
 }
 
-void expect_clean(scenario&& s, const search& how) {
+void expect_clean(scenario& s, const search& how) {
   const outcome o = simulate_and_report(s, how);
   EXPECT_EQ(o.what, verdict::clean) << o.history;
 }

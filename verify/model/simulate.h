@@ -36,7 +36,7 @@ struct search {
   enum class kind { random, bounded, exhaustive } how;
   std::uint64_t amount;
 };
-search random_executions(std::uint64_t count);  // 30 times as many if MILLRACE_DEEP is set
+inline search random_executions(std::uint64_t count) { return {search::kind::random, count}; }
 inline search preemptions(unsigned most) { return {search::kind::bounded, most}; }
 inline search exhaustive() { return {search::kind::exhaustive, 0}; }
 
@@ -52,7 +52,8 @@ struct outcome {
 outcome simulate(scenario& s, const search& how);
 
 // For GoogleTest. Both leave the number of executions in the test's output.
-void expect_clean(scenario&& s, const search& how);
+void expect_clean(scenario& s, const search& how);
+inline void expect_clean(scenario&& s, const search& how) { expect_clean(s, how); }
 void expect_caught(scenario&& s, const search& how, verdict expected);
 
 }  // namespace verify

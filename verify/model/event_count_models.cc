@@ -1,0 +1,140 @@
+#include "millrace/event_count.h"
+#include "verify/model/models.h"
+#include "verify/model/scenario.h"
+
+namespace verify {
+namespace {
+
+constexpr auto never = millrace::deadline::never();
+constexpr auto passed = millrace::deadline::at({});
+
+// Sleepers await a word that one thread sets.
+class waking : public scenario {
+ public:
+  waking(unsigned sleepers, millrace::deadline until) : scenario(sleepers + 1), until_(until) {}
+
+  void before() override { room_ = std::construct_at(reinterpret_cast<room*>(bytes_)); }
+
+  void thread(unsigned index) override {
+    if (index == 0) {
+      room_->datum.write(7);
+      room_->ready.store(1, std::memory_order::release);
+      room_->event.notify();
+      return;
+    }
+    const status s = millrace::await(room_->event, until_, [this]() noexcept {
+      return room_->ready.load(std::memory_order::acquire) == 1 ? status::ok : status::empty;
+    });
+    if (s == status::timed_out) return check(!until_.is_never(), "only a deadline ends the wait");
+    check(s == status::ok, "the wait ends when the word is set");
+    std::uint32_t value = 0;
+    room_->datum.read(value);
+    check(value == 7, "what was written before is seen");
+  }
+
+  void after() override {}
+
+ private:
+  struct room {
+    millrace::event_count<relacy_platform> event;
+    relacy_platform::atomic<std::uint32_t> ready{0};
+    relacy_platform::plain<std::uint32_t> datum;
+  };
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+  millrace::deadline until_;
+};
+
+// Two threads hand a token to and fro: the event is used again and again.
+class to_and_fro : public scenario {
+ public:
+  explicit to_and_fro(unsigned rounds) : scenario(2), rounds_(rounds) {}
+
+  void before() override { room_ = std::construct_at(reinterpret_cast<room*>(bytes_)); }
+
+  void thread(unsigned index) override {
+    for (unsigned turn = index; turn < 2 * rounds_; turn += 2) {
+      const status s = millrace::await(room_->event, never, [&]() noexcept {
+        return room_->turn.load(std::memory_order::acquire) == turn ? status::ok : status::empty;
+      });
+      check(s == status::ok, "the token comes");
+      room_->turn.store(turn + 1, std::memory_order::release);
+      room_->event.notify();
+    }
+  }
+
+  void after() override {}
+
+ private:
+  struct room {
+    millrace::event_count<relacy_platform> event;
+    relacy_platform::atomic<std::uint32_t> turn{0};
+  };
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+  unsigned rounds_;
+};
+
+// E1 with the event alone: whoever prepared before a notification does not sleep
+// past it, and sees what was written before it though nothing else tells.
+class notified : public scenario {
+ public:
+  notified() : scenario(2) {}
+
+  void before() override { room_ = std::construct_at(reinterpret_cast<room*>(bytes_)); }
+
+  void thread(unsigned index) override {
+    if (index == 0) {
+      room_->datum.write(7);
+      room_->event.notify();
+      return;
+    }
+    const auto first = room_->event.prepare();
+    const auto second = room_->event.prepare();
+    if (first == second) return room_->event.cancel(second);
+    std::uint32_t value = 0;
+    room_->datum.read(value);
+    check(value == 7, "what was written before a notification is seen after it");
+  }
+
+  void after() override {}
+
+ private:
+  struct room {
+    millrace::event_count<relacy_platform> event;
+    relacy_platform::plain<std::uint32_t> datum;
+  };
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+};
+
+template <class Scenario, class... Arguments>
+auto maker(Arguments... arguments) {
+  return [=] { return std::make_unique<Scenario>(arguments...); };
+}
+
+}  // namespace
+
+void add_event_count_models(models& to) {
+  const auto add = [&](const char* name, const char* does, std::function<std::unique_ptr<scenario>()> make,
+                       std::vector<search> quick, std::vector<search> deep) {
+    to.push_back({"event_count", property::liveness, name, does, std::move(make), std::move(quick), std::move(deep)});
+  };
+  add("one_sleeper", "set notify | await", maker<waking>(1u, never), {exhaustive()}, {exhaustive()});
+  add("two_sleepers", "set notify | await | await", maker<waking>(2u, never),
+      {preemptions(3), random_executions(200'000)}, {exhaustive(), random_executions(30'000'000)});
+  add("deadline", "set notify | await~", maker<waking>(1u, passed), {exhaustive()}, {exhaustive()});
+  add("two_deadlines", "set notify | await~ | await~", maker<waking>(2u, passed),
+      {preemptions(1), random_executions(100'000)}, {preemptions(3), random_executions(30'000'000)});
+  add("to_and_fro", "(await set notify) x 2 | the same", maker<to_and_fro>(2u),
+      {preemptions(3), random_executions(200'000)}, {preemptions(6), random_executions(30'000'000)});
+  to.push_back({"event_count",
+                property::safety,
+                "notified",
+                "write notify | prepare prepare read",
+                maker<notified>(),
+                {exhaustive()},
+                {exhaustive()}});
+}
+
+}  // namespace verify

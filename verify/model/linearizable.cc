@@ -1,0 +1,165 @@
+#include "verify/model/linearizable.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace verify {
+namespace {
+
+using millrace::status;
+
+constexpr std::size_t most_calls = 32;
+constexpr std::size_t most_stored = 16;
+
+struct queue {
+  std::array<std::uint64_t, most_stored> ids{};
+  std::size_t size = 0;
+  bool closed = false;
+
+  void push(std::uint64_t id) { ids[size++] = id; }
+  void pop(std::size_t n) {
+    std::copy(ids.begin() + static_cast<std::ptrdiff_t>(n), ids.begin() + static_cast<std::ptrdiff_t>(size),
+              ids.begin());
+    size -= n;
+  }
+  bool starts_with(std::span<const std::uint64_t> wanted) const {
+    return wanted.size() <= size && std::equal(wanted.begin(), wanted.end(), ids.begin());
+  }
+};
+
+// Depth-first over all orders, as Wing and Gong (1993) do.
+class search {
+ public:
+  search(std::span<const call> calls, std::span<const std::uint64_t> left, std::size_t capacity, promise p)
+      : calls_(calls), left_(left), capacity_(capacity), promise_(p) {
+    for (std::size_t i = 0; i != calls.size(); ++i) {
+      for (std::size_t j = 0; j != calls.size(); ++j) {
+        if (calls[i].thread == calls[j].thread) {
+          if (j < i) before_[i] |= bit(j);
+        } else {
+          if (comes_before(calls[j], calls[i])) before_[i] |= bit(j);
+          if (!happens_before(calls[j], calls[i]) && !happens_before(calls[i], calls[j])) overlapped_ |= bit(i);
+        }
+      }
+    }
+  }
+
+  bool from(std::uint32_t done, const queue& q) const {
+    if (done == all()) return q.starts_with(left_) && q.size == left_.size();
+    for (std::size_t i = 0; i != calls_.size(); ++i) {
+      if ((done & bit(i)) != 0 || (before_[i] & ~done) != 0) continue;
+      queue next = q;
+      if (happens(i, next) && from(done | bit(i), next)) return true;
+      // A call that was cut short may have had no effect.
+      if (!calls_[i].returned && from(done | bit(i), q)) return true;
+    }
+    return false;
+  }
+
+ private:
+  static constexpr std::uint32_t bit(std::size_t i) { return std::uint32_t{1} << i; }
+  std::uint32_t all() const { return static_cast<std::uint32_t>((std::uint64_t{1} << calls_.size()) - 1); }
+
+  // Of different threads.
+  static bool happens_before(const call& a, const call& b) { return a.returned && b.knew[a.thread] >= a.reached; }
+  bool comes_before(const call& a, const call& b) const {
+    return promise_.order == promise::order::causal ? happens_before(a, b) : a.returned && a.ended < b.began;
+  }
+
+  // What call `i` says, done to `q`: false if it can't be.
+  bool happens(std::size_t i, queue& q) const {
+    const call& c = calls_[i];
+    const std::span<const std::uint64_t> ids(c.ids.data(), c.count);
+    if (!c.returned) return cut_short(c, q);
+    if (c.said == status::busy) return overlaps(i);
+    if (c.said == status::timed_out) return true;
+    switch (c.what) {
+      case action::close:
+        q.closed = true;
+        return true;
+      case action::push:
+        if (c.said == status::closed && c.count == 0) return q.closed;
+        if ((q.closed && c.count != 0) || q.size + c.count > capacity_) return false;
+        for (const std::uint64_t id : ids) q.push(id);
+        return c.said != status::full || c.count != 0 || q.size == capacity_ || excused(i);
+      case action::pop:
+        if (c.said == status::empty) return (q.size == 0 && !q.closed) || excused(i);
+        if (c.said == status::closed) return q.size == 0 && q.closed;
+        if (!q.starts_with(ids)) return false;
+        q.pop(c.count);
+        return true;
+    }
+    return false;
+  }
+
+  // What it had in hand went in, or a message went with it.
+  bool cut_short(const call& c, queue& q) const {
+    if (c.what == action::close) {
+      q.closed = true;
+      return true;
+    }
+    if (c.what == action::push) {
+      if (q.closed || q.size + c.count > capacity_) return false;
+      for (std::size_t i = 0; i != c.count; ++i) q.push(c.ids[i]);
+      return true;
+    }
+    if (q.size == 0) return false;
+    q.pop(1);
+    return true;
+  }
+
+  bool overlaps(std::size_t i) const { return (overlapped_ & bit(i)) != 0; }
+  bool excused(std::size_t i) const { return promise_.failure == promise::failure::overlapping && overlaps(i); }
+
+  std::span<const call> calls_;
+  std::span<const std::uint64_t> left_;
+  std::size_t capacity_;
+  promise promise_;
+  std::array<std::uint32_t, most_calls> before_{};
+  std::uint32_t overlapped_ = 0;
+};
+
+}  // namespace
+
+bool linearizable(std::span<const call> calls, std::span<const std::uint64_t> before,
+                  std::span<const std::uint64_t> left, std::size_t capacity, promise p) {
+  if (calls.size() > most_calls - 1 || before.size() > most_stored || capacity + call::most_messages > most_stored) {
+    return false;
+  }
+  queue q;
+  for (const std::uint64_t id : before) q.push(id);
+  if (p.failure != promise::failure::each_alone) return search(calls, left, capacity, p).from(0, q);
+
+  std::array<call, most_calls> some;
+  const auto failed = [](const call& c) { return c.returned && millrace::would_block(c.said) && c.count == 0; };
+  const auto holds_with = [&](const call* one) {
+    std::size_t n = 0;
+    for (const call& c : calls) {
+      if (!failed(c) || &c == one) some[n++] = c;
+    }
+    return search(std::span(some).first(n), left, capacity, p).from(0, q);
+  };
+  return holds_with(nullptr) &&
+         std::all_of(calls.begin(), calls.end(), [&](const call& c) { return !failed(c) || holds_with(&c); });
+}
+
+void describe(std::span<const call> calls, std::span<const std::uint64_t> left, std::span<char> text) {
+  static constexpr const char* names[] = {"push", "pop", "close"};
+  const auto add = [&](const char* format, auto... values) {
+    const int wanted = std::snprintf(text.data(), text.size(), format, values...);
+    text = text.subspan(std::min(static_cast<std::size_t>(std::max(wanted, 0)), text.size() - 1));
+  };
+  const auto add_ids = [&](std::span<const std::uint64_t> ids) {
+    for (const std::uint64_t id : ids) add(" %u.%u", static_cast<unsigned>(id >> 8), static_cast<unsigned>(id & 0xff));
+  };
+  for (const call& c : calls) {
+    add("  thread %u, %2u to %2u: %s", c.thread, static_cast<unsigned>(c.began), static_cast<unsigned>(c.ended),
+        names[static_cast<std::size_t>(c.what)]);
+    add_ids({c.ids.data(), c.count});
+    add(": %s\n", c.returned ? millrace::to_string(c.said).data() : "killed");
+  }
+  add("  left in the ring:");
+  add_ids(left);
+}
+
+}  // namespace verify

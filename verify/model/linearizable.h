@@ -1,0 +1,64 @@
+// Is there one order in which these calls, each at an instant, make a bounded queue?
+#ifndef MILLRACE_VERIFY_MODEL_LINEARIZABLE_H_
+#define MILLRACE_VERIFY_MODEL_LINEARIZABLE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "millrace/status.h"
+
+namespace verify {
+
+enum class action : std::uint8_t { push, pop, close };
+
+// One call that a thread made, or was killed in.
+struct call {
+  static constexpr std::size_t most_messages = 3;
+  static constexpr std::size_t most_threads = 8;
+
+  action what;
+  unsigned thread;
+  bool returned = false;  // else its thread died in it: it may have happened, or not
+  millrace::status said = millrace::status::ok;
+  // Pushed: those that went in (of a call that did not return: all that it had).
+  std::array<std::uint64_t, most_messages> ids{};
+  std::size_t count = 0;
+
+  // When, in the order in which the checker ran the steps of all threads.
+  std::uint64_t began = 0;
+  std::uint64_t ended = 0;
+  // How far each thread was known to the caller when it began, and how far the
+  // caller itself had come when it ended: vector clocks.
+  std::array<std::uint64_t, most_threads> knew{};
+  std::uint64_t reached = 0;
+};
+
+// What a ring promises of the order of its calls, and of a try that fails.
+struct promise {
+  // real_time: a call that returned before another began comes before it
+  // (linearizability: Herlihy and Wing, 1990). causal: if it also happens before
+  // it in the sense of C++ (causal linearizability: Doherty, Dongol, Wehrheim
+  // and Derrick, 2018): a store that is still on its way may be missed.
+  enum class order { real_time, causal } order;
+  // exact: full means full, empty means empty. each_alone: so does every failed
+  // try by itself, but two threads' failed tries may not fit into one order.
+  // overlapping: or a call of another thread was under way.
+  enum class failure { exact, each_alone, overlapping } failure;
+};
+
+// Searches for an order of the calls, consistent with `p`, in which each does to
+// a FIFO queue of `capacity` that holds `before` what it says it did, and which
+// leaves `left` in it. `busy` is allowed beside an overlapping call, `timed_out`
+// always. Calls of a thread are given in its order; at most 31.
+bool linearizable(std::span<const call> calls, std::span<const std::uint64_t> before,
+                  std::span<const std::uint64_t> left, std::size_t capacity, promise p);
+
+// A line a call and one for what is left, for a person, cut to fit. No allocation:
+// Relacy's are not the library's.
+void describe(std::span<const call> calls, std::span<const std::uint64_t> left, std::span<char> text);
+
+}  // namespace verify
+
+#endif  // MILLRACE_VERIFY_MODEL_LINEARIZABLE_H_

@@ -1,0 +1,123 @@
+// The checker that judges all models, on histories made by hand.
+#include "verify/model/linearizable.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace verify {
+namespace {
+
+using millrace::status;
+
+constexpr promise exact{promise::order::real_time, promise::failure::exact};
+constexpr promise causal{promise::order::causal, promise::failure::exact};
+constexpr promise loose{promise::order::causal, promise::failure::overlapping};
+
+call made(unsigned thread, action what, std::uint64_t began, std::uint64_t ended, status said,
+          std::vector<std::uint64_t> ids = {}) {
+  call c{.what = what, .thread = thread, .returned = true, .said = said};
+  std::copy(ids.begin(), ids.end(), c.ids.begin());
+  c.count = ids.size();
+  c.began = began;
+  c.ended = ended;
+  c.reached = ended;
+  return c;
+}
+
+// Says that `later` knows of everything that `earlier` did.
+void order(const call& earlier, call& later) { later.knew[earlier.thread] = earlier.reached; }
+
+bool holds(const std::vector<call>& calls, promise p, std::vector<std::uint64_t> left = {}, std::size_t capacity = 2) {
+  return linearizable(calls, {}, left, capacity, p);
+}
+
+TEST(LinearizableTest, MessagesComeOutOnceInOrderAndNoneIsLost) {
+  const call a = made(0, action::push, 1, 2, status::ok, {1});
+  const call b = made(0, action::push, 3, 4, status::ok, {2});
+  EXPECT_TRUE(holds({a, b, made(1, action::pop, 5, 6, status::ok, {1})}, exact, {2}));
+  EXPECT_FALSE(holds({a, b, made(1, action::pop, 5, 6, status::ok, {2})}, exact, {1})) << "out of order";
+  EXPECT_FALSE(holds({a, b, made(1, action::pop, 5, 6, status::ok, {1})}, exact)) << "2 is lost";
+  EXPECT_FALSE(
+      holds({a, made(1, action::pop, 3, 4, status::ok, {1}), made(2, action::pop, 5, 6, status::ok, {1})}, exact))
+      << "delivered twice";
+  EXPECT_FALSE(
+      holds({made(1, action::pop, 1, 2, status::ok, {1}), made(0, action::push, 3, 4, status::ok, {1})}, exact))
+      << "delivered before it was sent";
+}
+
+TEST(LinearizableTest, CallsThatOverlapComeInAnyOrder) {
+  const call push = made(0, action::push, 1, 4, status::ok, {1});
+  EXPECT_TRUE(holds({push, made(1, action::pop, 2, 3, status::ok, {1})}, exact));
+  EXPECT_TRUE(holds({push, made(1, action::pop, 2, 3, status::empty)}, exact, {1}));
+}
+
+TEST(LinearizableTest, EmptyMeansEmpty) {
+  const call push = made(0, action::push, 1, 2, status::ok, {1});
+  call pop = made(1, action::pop, 3, 4, status::empty);
+  EXPECT_FALSE(holds({push, pop}, exact, {1}));
+  EXPECT_TRUE(holds({push, pop}, causal, {1})) << "the push may still be on its way";
+  order(push, pop);
+  EXPECT_FALSE(holds({push, pop}, causal, {1})) << "the caller knew of the push";
+}
+
+// Each side misses what the other has just done: true of each, of no one order.
+TEST(LinearizableTest, EachFailedTryCanBeJudgedAlone) {
+  const std::vector<call> calls = {
+      made(0, action::push, 1, 2, status::ok, {1}), made(0, action::push, 3, 4, status::ok, {2}),
+      made(0, action::push, 5, 6, status::full),    made(1, action::pop, 7, 8, status::ok, {1}),
+      made(1, action::pop, 9, 10, status::empty),   made(1, action::pop, 11, 12, status::ok, {2}),
+  };
+  EXPECT_FALSE(holds(calls, causal));
+  EXPECT_TRUE(holds(calls, {promise::order::causal, promise::failure::each_alone}));
+  EXPECT_FALSE(holds(calls, {promise::order::real_time, promise::failure::each_alone}));
+}
+
+TEST(LinearizableTest, FullMeansFull) {
+  const call push = made(0, action::push, 1, 2, status::ok, {1});
+  EXPECT_TRUE(holds({push, made(0, action::push, 3, 4, status::full)}, exact, {1}, 1));
+  EXPECT_FALSE(holds({push, made(0, action::push, 3, 4, status::full)}, exact, {1}, 2));
+  EXPECT_FALSE(holds({push, made(0, action::push, 3, 4, status::full)}, loose, {1}, 2)) << "nobody else was there";
+  EXPECT_TRUE(holds({push, made(1, action::push, 3, 4, status::full)}, loose, {1}, 2));
+  EXPECT_FALSE(holds({push, made(0, action::push, 3, 4, status::ok, {2})}, exact, {1, 2}, 1)) << "over capacity";
+}
+
+TEST(LinearizableTest, BusyNeedsSomebodyToBeBusyWith) {
+  const call push = made(0, action::push, 1, 2, status::ok, {1});
+  call pop = made(1, action::pop, 3, 4, status::busy);
+  EXPECT_TRUE(holds({push, pop}, exact, {1})) << "in C++ they are not ordered";
+  order(push, pop);
+  EXPECT_FALSE(holds({push, pop}, exact, {1}));
+}
+
+TEST(LinearizableTest, ClosedMeansClosedAndDrained) {
+  const call push = made(0, action::push, 1, 2, status::ok, {1});
+  const call close = made(0, action::close, 3, 4, status::ok);
+  EXPECT_TRUE(holds({push, close, made(1, action::pop, 5, 6, status::ok, {1}),
+                     made(1, action::pop, 7, 8, status::closed), made(2, action::push, 9, 10, status::closed)},
+                    exact));
+  EXPECT_FALSE(holds({push, close, made(1, action::pop, 5, 6, status::closed)}, exact, {1}));
+  EXPECT_FALSE(holds({close, made(1, action::push, 5, 6, status::ok, {2})}, exact, {2}));
+  EXPECT_FALSE(holds({close, made(1, action::pop, 5, 6, status::empty)}, exact));
+  EXPECT_FALSE(holds({made(1, action::pop, 1, 2, status::closed)}, exact));
+}
+
+TEST(LinearizableTest, ABatchMovesInOnePiece) {
+  const call both = made(0, action::push, 1, 4, status::ok, {1, 2});
+  const call other = made(1, action::push, 2, 3, status::ok, {9});
+  const auto popped = [](std::vector<std::uint64_t> ids) { return made(2, action::pop, 5, 6, status::ok, ids); };
+  EXPECT_TRUE(holds({both, other, popped({9, 1, 2})}, exact, {}, 3));
+  EXPECT_TRUE(holds({both, other, popped({1, 2, 9})}, exact, {}, 3));
+  EXPECT_FALSE(holds({both, other, popped({1, 9, 2})}, exact, {}, 3));
+}
+
+TEST(LinearizableTest, AKilledCallHasHappenedOrNot) {
+  call push = made(0, action::push, 1, 0, status::ok, {1});
+  push.returned = false;
+  EXPECT_TRUE(holds({push}, exact));
+  EXPECT_TRUE(holds({push}, exact, {1}));
+  EXPECT_FALSE(holds({push}, exact, {1, 1}));
+}
+
+}  // namespace
+}  // namespace verify

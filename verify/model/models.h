@@ -1,0 +1,44 @@
+// The models, by name: what `bazel test`, the mutation gate and the table in verify/README.md run.
+#ifndef MILLRACE_VERIFY_MODEL_MODELS_H_
+#define MILLRACE_VERIFY_MODEL_MODELS_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "verify/model/simulate.h"
+
+namespace verify {
+
+// Safety: nothing wrong ever happens. Liveness: something right happens at last
+// (no deadlock, no lost wake-up, no livelock), as far as bounds allow.
+enum class property { safety, liveness };
+
+struct model {
+  std::string about;  // the header under test, without ".h"
+  property shows;
+  std::string name;  // unique among those of `about`
+  std::string does;  // threads, |, operations
+  std::function<std::unique_ptr<scenario>()> make;
+  std::vector<search> quick;  // seconds in all
+  std::vector<search> deep;   // instead of `quick`, where hours are allowed
+
+  std::string title() const;  // "mpmc_ring.safety.two_producers"
+};
+
+using models = std::vector<model>;
+
+void add_mpmc_ring_models(models& to);
+void add_spsc_ring_models(models& to);
+void add_mutex_ring_models(models& to);
+void add_semaphore_ring_models(models& to);
+void add_event_count_models(models& to);
+void add_semaphore_models(models& to);
+void add_robust_mutex_models(models& to);
+
+models all_models();
+
+}  // namespace verify
+
+#endif  // MILLRACE_VERIFY_MODEL_MODELS_H_

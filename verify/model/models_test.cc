@@ -1,0 +1,42 @@
+// Every model as a test, "about_safety.name" or "about_liveness.name".
+#include "verify/model/models.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace verify {
+namespace {
+
+class model_test : public testing::Test {
+ public:
+  explicit model_test(const model& m) : model_(m) {}
+
+  void TestBody() override {
+    std::printf("  %s\n", model_.does.c_str());
+    const bool deep = std::getenv("MILLRACE_DEEP") != nullptr;
+    for (const search& s : deep ? model_.deep : model_.quick) expect_clean(*model_.make(), s);
+  }
+
+ private:
+  model model_;
+};
+
+}  // namespace
+}  // namespace verify
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  for (const verify::model& m : verify::all_models()) {
+    const std::string suite = m.about + (m.shows == verify::property::safety ? "_safety" : "_liveness");
+    testing::RegisterTest(suite.c_str(), m.name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
+                          [m] { return static_cast<testing::Test*>(new verify::model_test(m)); });
+  }
+  const int failed = RUN_ALL_TESTS();
+  if (testing::UnitTest::GetInstance()->test_to_run_count() == 0) {
+    std::fprintf(stderr, "no model has a name that matches\n");
+    return 1;
+  }
+  return failed;
+}

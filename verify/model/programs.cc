@@ -1,0 +1,72 @@
+#include "verify/model/programs.h"
+
+namespace verify {
+namespace {
+
+std::vector<std::string_view> split(std::string_view text, char at) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const std::size_t end = text.find(at);
+    if (end != 0 && !text.empty()) parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+[[noreturn]] void refuse(std::string_view word) {
+  std::fprintf(stderr, "no operation is called \"%.*s\"\n", static_cast<int>(word.size()), word.data());
+  std::abort();
+}
+
+// push | pop, then ? or ~ or * and a count, in either order.
+operation parse(std::string_view word) {
+  if (word == "close") return {action::close, operation::manner::waits, 0, false};
+  operation o{action::pop, operation::manner::waits, 1, false};
+  std::string_view rest = word;
+  if (rest.starts_with("push")) {
+    o.what = action::push;
+    rest.remove_prefix(4);
+  } else if (rest.starts_with("pop")) {
+    rest.remove_prefix(3);
+  } else {
+    refuse(word);
+  }
+  for (const char c : rest) {
+    switch (c) {
+      case '?':
+        o.how = operation::manner::once;
+        break;
+      case '~':
+        o.how = operation::manner::timed;
+        break;
+      case '*':
+        o.how = operation::manner::retries;
+        break;
+      default:
+        if (c < '1' || c > '0' + static_cast<char>(call::most_messages)) refuse(word);
+        o.count = static_cast<std::size_t>(c - '0');
+        o.batch = true;
+    }
+  }
+  if (o.batch && o.how == operation::manner::retries) refuse(word);
+  return o;
+}
+
+}  // namespace
+
+std::vector<thread_program> parse_programs(std::string_view text) {
+  std::vector<thread_program> programs;
+  for (const std::string_view thread : split(text, '|')) {
+    thread_program& p = programs.emplace_back();
+    for (const std::string_view word : split(thread, ' ')) {
+      if (word == "mortal") {
+        p.mortal = true;
+      } else {
+        p.operations.push_back(parse(word));
+      }
+    }
+  }
+  return programs;
+}
+
+}  // namespace verify

@@ -1,0 +1,262 @@
+// Threads that call a ring by a written program, and what must then be true: the same for every ring.
+#ifndef MILLRACE_VERIFY_MODEL_PROGRAMS_H_
+#define MILLRACE_VERIFY_MODEL_PROGRAMS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/ring.h"
+#include "millrace/status.h"
+#include "verify/model/linearizable.h"
+#include "verify/model/scenario.h"
+#include "verify/relacy_platform.h"
+
+namespace verify {
+
+// What a thread does, one word an operation:
+//
+//   push    pop     waits                     push3   pop3    so many at once, waiting
+//   push?   pop?    tries once                push3?  pop3?   so many at once, once
+//   push~   pop~    waits until a deadline    push~3  pop~3   likewise
+//   push*   pop*    tries until it succeeds   close
+//
+// Threads are set apart by |. A thread whose program starts with `mortal` may be
+// killed before any of its steps.
+struct operation {
+  enum class manner : std::uint8_t { waits, once, timed, retries };
+  action what;
+  manner how;
+  std::size_t count;
+  bool batch;
+};
+
+struct thread_program {
+  bool mortal = false;
+  std::vector<operation> operations;
+};
+
+std::vector<thread_program> parse_programs(std::string_view text);
+
+// The calls of one execution.
+class journal {
+ public:
+  void clear() noexcept { size_ = 0, clock_ = 0; }
+
+  call& begin(action what, unsigned thread, std::size_t threads) {
+    call& c = calls_[size_++];
+    c = {.what = what, .thread = thread};
+    c.began = ++clock_;
+    for (unsigned i = 0; i != threads; ++i) c.knew[i] = relacy_platform::known_of(i);
+    return c;
+  }
+
+  void end(call& c, status said) {
+    c.said = said;
+    c.returned = true;
+    c.ended = ++clock_;
+    c.reached = relacy_platform::known_of(c.thread);
+  }
+
+  // A push of several that waits is as many pushes of one: others may come between.
+  void end_in_turn(call& c, millrace::batch_result moved) {
+    const call whole = c;
+    end(c, moved.count != 0 ? status::ok : moved.why);
+    c.count = std::min<std::size_t>(moved.count, 1);
+    for (std::size_t i = 1; i < moved.count; ++i) {
+      calls_[size_] = c;
+      calls_[size_++].ids[0] = whole.ids[i];
+    }
+    if (moved.why == status::ok || moved.count == 0) return;
+    calls_[size_] = c;
+    calls_[size_].count = 0;
+    calls_[size_++].said = moved.why;
+  }
+
+  std::span<const call> calls() const noexcept { return {calls_.data(), size_}; }
+
+ private:
+  std::array<call, 31> calls_;
+  std::size_t size_ = 0;
+  std::uint64_t clock_ = 0;
+};
+
+// Before: `laps` times a message has gone through, and `stored` are in the ring.
+// After: whoever was not killed has finished, and the calls are linearizable.
+template <class Ring>
+class programs : public scenario {
+ public:
+  struct setting {
+    std::uint64_t capacity;
+    unsigned laps = 0;
+    unsigned stored = 0;
+  };
+
+  programs(const setting& s, std::string_view text, promise p) : programs(s, parse_programs(text), p) {}
+
+  void before() override {
+    memory_.construct();
+    journal_.clear();
+    Ring ring = memory_.attach(threads());
+    for (unsigned i = 0; i != setting_.laps; ++i) {
+      message m = message::of(threads(), i);
+      check(ring.try_push(m) == status::ok && ring.try_pop(m) == status::ok, "an idle ring moves messages");
+    }
+    for (unsigned i = 0; i != setting_.stored; ++i) {
+      check(ring.try_push(message::of(threads(), i)) == status::ok, "an idle ring has room");
+    }
+  }
+
+  void thread(unsigned index) override {
+    const thread_program& mine = programs_[index];
+    if (!mine.mortal) return run(index, mine);
+    if (!mortality::run(most_steps, [&] { run(index, mine); })) relacy_platform::kernel_cleans_up();
+  }
+
+  void after() override {
+    std::array<std::uint64_t, 16> before{};
+    for (unsigned i = 0; i != setting_.stored; ++i) before[i] = message::of(threads(), i).id;
+    std::array<std::uint64_t, 16> left{};
+    const std::size_t count = drain(left);
+    if (linearizable(journal_.calls(), std::span(before).first(setting_.stored), std::span(left).first(count),
+                     setting_.capacity, promise_)) {
+      return;
+    }
+    explain(std::span(left).first(count));
+    check(false, "the calls, in some order, are those of a bounded queue");
+  }
+
+ private:
+  static constexpr unsigned most_steps = 24;
+
+  programs(const setting& s, std::vector<thread_program> text, promise p)
+      : scenario(static_cast<unsigned>(text.size())),
+        setting_(s),
+        promise_(p),
+        programs_(std::move(text)),
+        memory_(s.capacity, threads() + 1) {}
+
+  void run(unsigned index, const thread_program& mine) {
+    Ring ring = memory_.attach(index);
+    unsigned sent = 0;
+    for (const operation& o : mine.operations) {
+      switch (o.what) {
+        case action::push:
+          push(ring, o, index, sent);
+          break;
+        case action::pop:
+          pop(ring, o, index);
+          break;
+        case action::close: {
+          call& c = journal_.begin(action::close, index, threads());
+          ring.close();
+          journal_.end(c, status::ok);
+        }
+      }
+    }
+  }
+
+  void push(Ring& ring, const operation& o, unsigned index, unsigned& sent) {
+    std::array<message, call::most_messages> some;
+    call& c = journal_.begin(action::push, index, threads());
+    for (; c.count != o.count; ++c.count) {
+      some[c.count] = message::of(index, sent++);
+      c.ids[c.count] = some[c.count].id;
+    }
+    const std::span<const message> all(some.data(), o.count);
+    millrace::batch_result moved{};
+    if (o.batch) {
+      moved = o.how == operation::manner::once    ? ring.try_push_n(all)
+              : o.how == operation::manner::timed ? ring.push_n_until(all, passed)
+                                                  : ring.push_n(all);
+    } else {
+      moved.why = o.how == operation::manner::waits   ? ring.push(some[0])
+                  : o.how == operation::manner::timed ? ring.push_until(some[0], passed)
+                                                      : ring.try_push(some[0]);
+      while (o.how == operation::manner::retries && millrace::would_block(moved.why)) {
+        relacy_platform::relax(0);
+        moved.why = ring.try_push(some[0]);
+      }
+      moved.count = moved.why == status::ok ? 1 : 0;
+    }
+    check_answer(o, moved, status::empty);
+    check((moved.why == status::ok) == (moved.count == o.count), "a push that says ok pushed everything");
+    if (o.batch && o.how != operation::manner::once) return journal_.end_in_turn(c, moved);
+    c.count = moved.count;
+    journal_.end(c, moved.why);
+  }
+
+  void pop(Ring& ring, const operation& o, unsigned index) {
+    std::array<message, call::most_messages> some;
+    call& c = journal_.begin(action::pop, index, threads());
+    const std::span<message> all(some.data(), o.count);
+    millrace::batch_result moved{};
+    if (o.batch) {
+      moved = o.how == operation::manner::once    ? ring.try_pop_n(all)
+              : o.how == operation::manner::timed ? ring.pop_n_until(all, passed)
+                                                  : ring.pop_n(all);
+    } else {
+      moved.why = o.how == operation::manner::waits   ? ring.pop(some[0])
+                  : o.how == operation::manner::timed ? ring.pop_until(some[0], passed)
+                                                      : ring.try_pop(some[0]);
+      while (o.how == operation::manner::retries && millrace::would_block(moved.why)) {
+        relacy_platform::relax(0);
+        moved.why = ring.try_pop(some[0]);
+      }
+      moved.count = moved.why == status::ok ? 1 : 0;
+    }
+    check_answer(o, moved, status::full);
+    check((moved.why == status::ok) == (moved.count != 0), "a pop that says ok popped something");
+    for (c.count = 0; c.count != moved.count; ++c.count) {
+      check(some[c.count].intact(), "a message is delivered whole");
+      c.ids[c.count] = some[c.count].id;
+    }
+    journal_.end(c, moved.why);
+  }
+
+  // Each manner of call has answers of its own, and a push never says `empty`.
+  static void check_answer(const operation& o, const millrace::batch_result& got, status never) {
+    const bool waited = o.how == operation::manner::waits || o.how == operation::manner::timed;
+    check(got.why != never, "push never says empty, pop never full");
+    check(!waited || !millrace::would_block(got.why), "a call that waits never says full, empty or busy");
+    check(o.how == operation::manner::timed || got.why != status::timed_out, "only a deadline times out");
+    check(got.count <= o.count, "no more is moved than was asked for");
+  }
+
+  // A dead thread may have left the ring busy for ever: what was before it is gone.
+  std::size_t drain(std::span<std::uint64_t> left) {
+    Ring ring = memory_.attach(threads());
+    std::size_t count = 0;
+    message m;
+    for (status s = ring.try_pop(m); s == status::ok; s = ring.try_pop(m)) {
+      check(m.intact(), "a message is delivered whole");
+      check(count != left.size(), "a ring holds no more than was pushed");
+      left[count++] = m.id;
+    }
+    return count;
+  }
+
+  // The history keeps the address only: the text outlives the execution.
+  void explain(std::span<const std::uint64_t> left) {
+    if (!rl::ctx().collecting_history()) return;
+    static char text[4096] = "no order of these calls is a bounded queue's:\n";
+    describe(journal_.calls(), left, std::span(text).subspan(std::strlen(text)));
+    log(site::here(), text);
+  }
+
+  static inline const millrace::deadline passed = millrace::deadline::at({});
+
+  setting setting_;
+  promise promise_;
+  std::vector<thread_program> programs_;
+  ring_memory<Ring> memory_;
+  journal journal_;
+};
+
+}  // namespace verify
+
+#endif  // MILLRACE_VERIFY_MODEL_PROGRAMS_H_

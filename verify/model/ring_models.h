@@ -1,0 +1,266 @@
+// The scenarios that every ring goes through.
+#ifndef MILLRACE_VERIFY_MODEL_RING_MODELS_H_
+#define MILLRACE_VERIFY_MODEL_RING_MODELS_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "verify/model/models.h"
+#include "verify/model/programs.h"
+
+namespace verify {
+
+struct scenario_text {
+  property shows;
+  const char* name;
+  std::uint64_t capacity;
+  unsigned laps;
+  unsigned stored;
+  const char* text;
+  std::vector<search> quick;
+  std::vector<search> deep;
+};
+
+template <class Ring>
+void add_models(models& to, promise p, const std::vector<scenario_text>& texts) {
+  for (const scenario_text& t : texts) {
+    const typename programs<Ring>::setting setting{t.capacity, t.laps, t.stored};
+    to.push_back({std::string(Ring::kind), t.shows, t.name,
+                  "capacity " + std::to_string(t.capacity) +
+                      (t.stored != 0 ? ", " + std::to_string(t.stored) + " stored" : "") + ": " + t.text,
+                  [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.quick, t.deep});
+  }
+}
+
+// One producer, one consumer. `odd`: a capacity that is no power of two, where
+// the ring has such.
+inline std::vector<scenario_text> one_to_one(std::uint64_t odd) {
+  using enum property;
+  const auto million = [](unsigned n) { return random_executions(n * 1'000'000ull); };
+  return {
+      {safety, "to_the_end", 1, 0, 0, "push? | pop?", {exhaustive()}, {exhaustive()}},
+      {safety, "reused_slot", 1, 1, 0, "push? push? | pop? pop?", {preemptions(4)}, {exhaustive()}},
+      {safety, "one_slot", 1, 1, 0, "push? push? push? | pop? pop? pop?", {preemptions(3)}, {exhaustive()}},
+      {safety, "two_slots", 2, 1, 0, "push? push? push? | pop? pop? pop?", {preemptions(3)}, {exhaustive()}},
+      {safety,
+       "odd_capacity",
+       odd,
+       2,
+       1,
+       "push? push? push? push? | pop? pop? pop? pop?",
+       {preemptions(2)},
+       {preemptions(6)}},
+      {safety, "batches", 2, 1, 0, "push2? push3? | pop2? pop3?", {preemptions(4)}, {exhaustive()}},
+      {safety, "batches_wrap", odd, 2, 1, "push3? push2? | pop3? pop? pop2?", {preemptions(3)}, {preemptions(6)}},
+      {safety, "from_full", 2, 1, 2, "push? push? | pop? pop?", {preemptions(4)}, {exhaustive()}},
+      {safety, "closing", 2, 0, 0, "push? push? close | pop? pop? pop?", {preemptions(4)}, {exhaustive()}},
+      {liveness,
+       "retrying",
+       1,
+       0,
+       0,
+       "push* push* push* push* | pop* pop* pop* pop*",
+       {random_executions(150'000)},
+       {million(20)}},
+
+      {liveness,
+       "one_slot",
+       1,
+       0,
+       0,
+       "push push push | pop pop pop",
+       {preemptions(2), random_executions(100'000)},
+       {preemptions(4), million(20)}},
+      {liveness,
+       "two_slots",
+       2,
+       0,
+       0,
+       "push push push push push | pop pop pop pop pop",
+       {random_executions(100'000)},
+       {preemptions(3), million(20)}},
+      {liveness,
+       "odd_capacity",
+       odd,
+       2,
+       0,
+       "push push push push push | pop pop pop pop pop",
+       {random_executions(60'000)},
+       {preemptions(3), million(20)}},
+      {liveness,
+       "batches",
+       2,
+       0,
+       0,
+       "push3 push2 | pop2 pop2 pop",
+       {random_executions(60'000)},
+       {preemptions(4), million(20)}},
+      {liveness,
+       "closing_wakes",
+       1,
+       0,
+       0,
+       "push push close | pop pop pop",
+       {preemptions(2), random_executions(60'000)},
+       {preemptions(4), million(20)}},
+      {liveness,
+       "timeout_races_push",
+       1,
+       0,
+       0,
+       "push push~ close | pop~ pop",
+       {preemptions(2), random_executions(60'000)},
+       {preemptions(4), million(20)}},
+  };
+}
+
+inline std::vector<scenario_text> many_to_many(std::uint64_t odd) {
+  using enum property;
+  const auto million = [](unsigned n) { return random_executions(n * 1'000'000ull); };
+  return {
+      {safety, "two_producers_to_the_end", 2, 0, 0, "push? | push?", {exhaustive()}, {exhaustive()}},
+      {safety, "two_consumers_to_the_end", 2, 0, 2, "pop? | pop?", {exhaustive()}, {exhaustive()}},
+      {safety, "two_producers", 2, 1, 0, "push? push? | push? push? | pop? pop?", {preemptions(2)}, {preemptions(4)}},
+      {safety,
+       "two_producers_one_slot",
+       1,
+       1,
+       0,
+       "push? push? | push? | pop? pop?",
+       {preemptions(2)},
+       {preemptions(4)}},
+      {safety, "two_consumers", 2, 1, 1, "push? push? | pop? pop? | pop? pop?", {preemptions(2)}, {preemptions(4)}},
+      {safety,
+       "two_and_two",
+       2,
+       1,
+       0,
+       "push? push? | push? push? | pop? pop? | pop? pop?",
+       {preemptions(1), random_executions(200'000)},
+       {preemptions(3), million(30)}},
+      {safety,
+       "two_and_two_one_slot",
+       1,
+       1,
+       0,
+       "push? push? | push? | pop? pop? | pop?",
+       {preemptions(1), random_executions(100'000)},
+       {preemptions(3), million(30)}},
+      {safety,
+       "two_and_two_odd_capacity",
+       odd,
+       2,
+       1,
+       "push? push? | push? push? | pop? pop? | pop? pop?",
+       {random_executions(100'000)},
+       {preemptions(2), million(30)}},
+      {safety, "empty_is_exact", 2, 1, 0, "push? pop? push? | push? pop?", {preemptions(3)}, {exhaustive()}},
+      {safety, "full_is_exact", 2, 1, 2, "pop? push? pop? | pop? push?", {preemptions(3)}, {exhaustive()}},
+      {safety,
+       "three_switch_roles",
+       2,
+       1,
+       1,
+       "push? pop? | pop? push? | push? pop?",
+       {preemptions(2)},
+       {preemptions(4)}},
+      {safety, "batches_of_three", 2, 1, 0, "push2? | push2? | pop2? pop2?", {preemptions(2)}, {preemptions(4)}},
+      {safety,
+       "batches_two_and_two",
+       odd,
+       2,
+       1,
+       "push2? | push3? | pop3? | pop2?",
+       {random_executions(100'000)},
+       {preemptions(3), million(30)}},
+      {safety, "closing_by_another", 2, 1, 0, "push? push? | close | pop? pop? pop?", {preemptions(2)}, {preemptions(4)}},
+      {liveness,
+       "two_and_two_retrying",
+       1,
+       0,
+       0,
+       "push* push* | push* push* | pop* pop* | pop* pop*",
+       {random_executions(100'000)},
+       {million(20)}},
+
+      {liveness,
+       "two_producers",
+       1,
+       0,
+       0,
+       "push push | push push | pop pop pop pop",
+       {random_executions(100'000)},
+       {preemptions(2), million(20)}},
+      {liveness,
+       "two_consumers",
+       2,
+       0,
+       0,
+       "push push push push | pop pop | pop pop",
+       {random_executions(100'000)},
+       {preemptions(2), million(20)}},
+      {liveness,
+       "two_and_two",
+       2,
+       0,
+       0,
+       "push push | push push | pop pop | pop pop",
+       {preemptions(1), random_executions(150'000)},
+       {preemptions(2), million(60)}},
+      {liveness,
+       "two_and_two_one_slot",
+       1,
+       0,
+       0,
+       "push push | push push | pop pop | pop pop",
+       {random_executions(150'000)},
+       {preemptions(2), million(60)}},
+      {liveness,
+       "switching_roles",
+       2,
+       0,
+       0,
+       "push pop push pop | push pop push pop",
+       {random_executions(100'000)},
+       {preemptions(3), million(20)}},
+      {liveness,
+       "three_switch_roles",
+       odd,
+       0,
+       0,
+       "push pop push pop | push pop | push pop push pop",
+       {random_executions(100'000)},
+       {million(20)}},
+      {liveness,
+       "batches_of_three",
+       2,
+       0,
+       0,
+       "push3 | push3 | pop2 pop | pop2 pop",
+       {random_executions(100'000)},
+       {preemptions(2), million(20)}},
+      {liveness,
+       "closing_wakes_all",
+       2,
+       0,
+       0,
+       "push push push close | pop pop pop pop | pop pop pop pop",
+       {random_executions(100'000)},
+       {preemptions(2), million(20)}},
+      {liveness, "closing_wakes_producers", 1, 0, 1, "push | push | close", {preemptions(2)}, {exhaustive()}},
+      {liveness,
+       "timeouts_race_push",
+       1,
+       0,
+       0,
+       "push push~ close | pop~ pop~ | pop~ pop",
+       {random_executions(100'000)},
+       {preemptions(2), million(20)}},
+  };
+}
+
+}  // namespace verify
+
+#endif  // MILLRACE_VERIFY_MODEL_RING_MODELS_H_

@@ -1,0 +1,78 @@
+// The platform's mutex stands for pthread's in all models: what robust_mutex.h
+// promises is shown of it here, and of the real one by //tests:robust_mutex_test.
+#include "verify/model/models.h"
+#include "verify/model/scenario.h"
+
+namespace verify {
+namespace {
+
+using millrace::lock_result;
+
+constexpr auto never = millrace::deadline::never();
+
+// Each thread adds to two counters in turn, under the lock; mortal ones may be
+// killed in between, and whoever then hears of it makes them equal again.
+class two_counters : public scenario {
+ public:
+  two_counters(unsigned threads, unsigned mortals) : scenario(threads), mortals_(mortals) {}
+
+  void before() override {
+    room_ = std::construct_at(reinterpret_cast<room*>(bytes_));
+    room_->first.write(0);
+    room_->second.write(0);
+  }
+
+  void thread(unsigned index) override {
+    if (index >= mortals_) return add();
+    if (!mortality::run(10, [this] { add(); })) relacy_platform::kernel_cleans_up();
+  }
+
+  // Whoever died last is heard of here.
+  void after() override { add(); }
+
+ private:
+  struct room {
+    relacy_platform::mutex mutex;
+    relacy_platform::plain<std::uint32_t> first;
+    relacy_platform::plain<std::uint32_t> second;
+  };
+
+  static std::uint32_t get(relacy_platform::plain<std::uint32_t>& p) {
+    std::uint32_t value = 0;
+    p.read(value);
+    return value;
+  }
+
+  void add() {
+    const lock_result got = room_->mutex.lock_until(never);
+    check(got == lock_result::locked || got == lock_result::owner_died, "a lock is got at last");
+    if (got == lock_result::owner_died) {
+      room_->second.write(get(room_->first));
+      room_->mutex.make_consistent();
+    }
+    check(get(room_->first) == get(room_->second), "under the lock the counters are equal");
+    room_->first.write(get(room_->first) + 1);
+    room_->second.write(get(room_->second) + 1);
+    room_->mutex.unlock();
+  }
+
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+  unsigned mortals_;
+};
+
+}  // namespace
+
+void add_robust_mutex_models(models& to) {
+  const auto add = [&](const char* name, const char* does, unsigned threads, unsigned mortals,
+                       std::vector<search> quick, std::vector<search> deep) {
+    to.push_back({"robust_mutex", property::safety, name, does,
+                  [=] { return std::make_unique<two_counters>(threads, mortals); }, std::move(quick), std::move(deep)});
+  };
+  add("excludes", "lock add unlock | the same | the same", 3, 0, {preemptions(2)}, {preemptions(4)});
+  add("owner_dies", "mortal lock add unlock | lock add unlock | the same", 3, 1, {preemptions(2)}, {preemptions(3)});
+  add("two_owners_die", "mortal lock add unlock | the same | lock add unlock", 3, 2, {random_executions(200'000)},
+      {random_executions(20'000'000)});
+}
+
+}  // namespace verify

@@ -1,0 +1,141 @@
+#include "millrace/semaphore.h"
+#include "verify/model/models.h"
+#include "verify/model/scenario.h"
+
+namespace verify {
+namespace {
+
+constexpr auto never = millrace::deadline::never();
+
+struct room {
+  explicit room(std::uint32_t permits) : semaphore(permits) { datum.write(0); }
+  millrace::semaphore<relacy_platform> semaphore;
+  relacy_platform::plain<std::uint32_t> datum;
+};
+
+// As a lock: whoever holds the one permit is alone with the datum.
+class exclusion : public scenario {
+ public:
+  exclusion(unsigned threads, unsigned rounds) : scenario(threads), rounds_(rounds) {}
+
+  void before() override { room_ = std::construct_at(reinterpret_cast<room*>(bytes_), 1u); }
+
+  void thread(unsigned /*index*/) override {
+    for (unsigned i = 0; i != rounds_; ++i) {
+      std::uint32_t got = 0;
+      check(room_->semaphore.acquire_until(1, got, never) == status::ok && got == 1, "acquire takes the permit");
+      std::uint32_t value = 0;
+      room_->datum.read(value);
+      room_->datum.write(value + 1);
+      room_->semaphore.release(1);
+    }
+  }
+
+  void after() override {
+    std::uint32_t value = 0;
+    room_->datum.read(value);
+    check(value == threads() * rounds_, "nobody else was in between");
+    std::uint32_t got = 0;
+    check(room_->semaphore.try_acquire(5, got) == status::ok && got == 1, "the permit is back, once");
+    check(room_->semaphore.try_acquire(1, got) == status::empty, "and no second one");
+  }
+
+ private:
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+  unsigned rounds_;
+};
+
+// One releases two permits at once; two takers get one each, or, at the deadline, none.
+class handing_out : public scenario {
+ public:
+  explicit handing_out(millrace::deadline until) : scenario(3), until_(until) {}
+
+  void before() override {
+    room_ = std::construct_at(reinterpret_cast<room*>(bytes_), 0u);
+    taken_ = 0;
+  }
+
+  void thread(unsigned index) override {
+    if (index == 0) {
+      room_->datum.write(7);
+      return room_->semaphore.release(2);
+    }
+    std::uint32_t got = 0;
+    const status s = room_->semaphore.acquire_until(1, got, until_);
+    if (s == status::timed_out) return check(!until_.is_never(), "only a deadline ends the wait");
+    check(s == status::ok && got == 1, "acquire takes no more than was asked for");
+    std::uint32_t value = 0;
+    room_->datum.read(value);
+    check(value == 7, "what was written before the release is seen");
+    ++taken_;
+  }
+
+  void after() override {
+    std::uint32_t got = 0;
+    const status s = room_->semaphore.try_acquire(5, got);
+    check(taken_ == 2 ? s == status::empty : s == status::ok && got == 2 - taken_, "no permit is lost or made");
+  }
+
+ private:
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+  millrace::deadline until_;
+  unsigned taken_ = 0;
+};
+
+// One permit, two takers, and a close: one takes it, the other hears of the close.
+class closing : public scenario {
+ public:
+  closing() : scenario(3) {}
+
+  void before() override {
+    room_ = std::construct_at(reinterpret_cast<room*>(bytes_), 0u);
+    taken_ = 0;
+  }
+
+  void thread(unsigned index) override {
+    if (index == 0) {
+      room_->semaphore.release(1);
+      return room_->semaphore.close();
+    }
+    std::uint32_t got = 0;
+    const status s = room_->semaphore.acquire_until(1, got, never);
+    check(s == status::ok || s == status::closed, "acquire ends with a permit or the close");
+    if (s == status::ok) ++taken_;
+  }
+
+  void after() override { check(taken_ == 1, "the permit that was there is taken before the close is told"); }
+
+ private:
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+  unsigned taken_ = 0;
+};
+
+}  // namespace
+
+void add_semaphore_models(models& to) {
+  const auto add = [&](property shows, const char* name, const char* does,
+                       std::function<std::unique_ptr<scenario>()> make, std::vector<search> quick,
+                       std::vector<search> deep) {
+    to.push_back({"semaphore", shows, name, does, std::move(make), std::move(quick), std::move(deep)});
+  };
+  add(property::safety, "excludes", "1 permit: (acquire read write release) x 2 | the same",
+      [] { return std::make_unique<exclusion>(2u, 2u); }, {preemptions(3), random_executions(100'000)},
+      {preemptions(6), random_executions(20'000'000)});
+  add(property::safety, "excludes_three", "1 permit: acquire read write release | the same | the same",
+      [] { return std::make_unique<exclusion>(3u, 1u); }, {preemptions(2), random_executions(100'000)},
+      {preemptions(4), random_executions(20'000'000)});
+  add(property::liveness, "hands_out", "0 permits: write release2 | acquire read | acquire read",
+      [] { return std::make_unique<handing_out>(never); }, {preemptions(3), random_executions(100'000)},
+      {preemptions(6), random_executions(20'000'000)});
+  add(property::liveness, "deadline", "0 permits: write release2 | acquire~ read | acquire~ read",
+      [] { return std::make_unique<handing_out>(millrace::deadline::at({})); },
+      {preemptions(2), random_executions(100'000)}, {preemptions(4), random_executions(20'000'000)});
+  add(property::liveness, "closing_wakes", "0 permits: release close | acquire | acquire",
+      [] { return std::make_unique<closing>(); }, {preemptions(3), random_executions(100'000)},
+      {preemptions(6), random_executions(20'000'000)});
+}
+
+}  // namespace verify

@@ -1,0 +1,14 @@
+#include "millrace/spsc_ring.h"
+#include "verify/model/ring_models.h"
+
+namespace verify {
+
+void add_spsc_ring_models(models& to) {
+  using ring = millrace::spsc_ring<message, relacy_platform>;
+  // An answer is exact of what happened before the call; the two sides' need not
+  // fit together, as a store on its way to memory is seen by one of them only.
+  constexpr promise promised{promise::order::causal, promise::failure::each_alone};
+  add_models<ring>(to, promised, one_to_one(3));
+}
+
+}  // namespace verify
