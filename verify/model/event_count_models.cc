@@ -116,25 +116,20 @@ auto maker(Arguments... arguments) {
 }  // namespace
 
 void add_event_count_models(models& to) {
-  const auto add = [&](const char* name, const char* does, std::function<std::unique_ptr<scenario>()> make,
-                       std::vector<search> quick, std::vector<search> deep) {
-    to.push_back({"event_count", property::liveness, name, does, std::move(make), std::move(quick), std::move(deep)});
+  const auto add = [&](property shows, const char* name, const char* does,
+                       std::function<std::unique_ptr<scenario>()> make, std::vector<search> searches) {
+    to.push_back({"event_count", shows, name, does, std::move(make), std::move(searches)});
   };
-  add("one_sleeper", "set notify | await", maker<waking>(1u, never), {exhaustive()}, {exhaustive()});
-  add("two_sleepers", "set notify | await | await", maker<waking>(2u, never),
-      {preemptions(3), random_executions(200'000)}, {exhaustive(), random_executions(30'000'000)});
-  add("deadline", "set notify | await~", maker<waking>(1u, passed), {exhaustive()}, {exhaustive()});
-  add("two_deadlines", "set notify | await~ | await~", maker<waking>(2u, passed),
-      {preemptions(1), random_executions(100'000)}, {preemptions(3), random_executions(30'000'000)});
-  add("to_and_fro", "(await set notify) x 2 | the same", maker<to_and_fro>(2u),
-      {preemptions(3), random_executions(200'000)}, {preemptions(6), random_executions(30'000'000)});
-  to.push_back({"event_count",
-                property::safety,
-                "notified",
-                "write notify | prepare prepare read",
-                maker<notified>(),
-                {exhaustive()},
-                {exhaustive()}});
+  using enum property;
+  add(safety, "notified", "write notify | prepare prepare read", maker<notified>(), {exhaustive()});
+  add(liveness, "one_sleeper", "set notify | await", maker<waking>(1u, never), {exhaustive()});
+  add(liveness, "two_sleepers", "set notify | await | await", maker<waking>(2u, never),
+      {preemptions(2), random_executions(200'000)});
+  add(liveness, "deadline", "set notify | await~", maker<waking>(1u, passed), {exhaustive()});
+  add(liveness, "two_deadlines", "set notify | await~ | await~", maker<waking>(2u, passed),
+      {preemptions(1), random_executions(100'000)});
+  add(liveness, "to_and_fro", "(await set notify) x 2 | the same", maker<to_and_fro>(2u),
+      {preemptions(3), random_executions(200'000)});
 }
 
 }  // namespace verify

@@ -21,8 +21,7 @@ struct model {
   std::string name;  // unique among those of `about`
   std::string does;  // threads, |, operations
   std::function<std::unique_ptr<scenario>()> make;
-  std::vector<search> quick;  // seconds in all
-  std::vector<search> deep;   // instead of `quick`, where hours are allowed
+  std::vector<search> searches;  // seconds in all; see `deeper`
 
   std::string title() const;  // "mpmc_ring.safety.two_producers"
 };

@@ -16,7 +16,7 @@ class model_test : public testing::Test {
   void TestBody() override {
     std::printf("  %s\n", model_.does.c_str());
     const bool deep = std::getenv("MILLRACE_DEEP") != nullptr;
-    for (const search& s : deep ? model_.deep : model_.quick) expect_clean(*model_.make(), s);
+    for (const search& s : model_.searches) expect_clean(*model_.make(), deep ? deeper(s) : s);
   }
 
  private:

@@ -64,15 +64,17 @@ class two_counters : public scenario {
 }  // namespace
 
 void add_robust_mutex_models(models& to) {
-  const auto add = [&](const char* name, const char* does, unsigned threads, unsigned mortals,
-                       std::vector<search> quick, std::vector<search> deep) {
-    to.push_back({"robust_mutex", property::safety, name, does,
-                  [=] { return std::make_unique<two_counters>(threads, mortals); }, std::move(quick), std::move(deep)});
+  const auto add = [&](const char* name, const char* does, unsigned threads, unsigned mortals, search how) {
+    to.push_back({"robust_mutex",
+                  property::safety,
+                  name,
+                  does,
+                  [=] { return std::make_unique<two_counters>(threads, mortals); },
+                  {how}});
   };
-  add("excludes", "lock add unlock | the same | the same", 3, 0, {preemptions(2)}, {preemptions(4)});
-  add("owner_dies", "mortal lock add unlock | lock add unlock | the same", 3, 1, {preemptions(2)}, {preemptions(3)});
-  add("two_owners_die", "mortal lock add unlock | the same | lock add unlock", 3, 2, {random_executions(200'000)},
-      {random_executions(20'000'000)});
+  add("excludes", "lock add unlock | the same | the same", 3, 0, preemptions(2));
+  add("owner_dies", "mortal lock add unlock | lock add unlock | the same", 3, 1, preemptions(2));
+  add("two_owners_die", "mortal lock add unlock | the same | lock add unlock", 3, 2, random_executions(200'000));
 }
 
 }  // namespace verify

@@ -117,25 +117,21 @@ class closing : public scenario {
 
 void add_semaphore_models(models& to) {
   const auto add = [&](property shows, const char* name, const char* does,
-                       std::function<std::unique_ptr<scenario>()> make, std::vector<search> quick,
-                       std::vector<search> deep) {
-    to.push_back({"semaphore", shows, name, does, std::move(make), std::move(quick), std::move(deep)});
+                       std::function<std::unique_ptr<scenario>()> make, std::vector<search> searches) {
+    to.push_back({"semaphore", shows, name, does, std::move(make), std::move(searches)});
   };
-  add(property::safety, "excludes", "1 permit: (acquire read write release) x 2 | the same",
-      [] { return std::make_unique<exclusion>(2u, 2u); }, {preemptions(3), random_executions(100'000)},
-      {preemptions(6), random_executions(20'000'000)});
-  add(property::safety, "excludes_three", "1 permit: acquire read write release | the same | the same",
-      [] { return std::make_unique<exclusion>(3u, 1u); }, {preemptions(2), random_executions(100'000)},
-      {preemptions(4), random_executions(20'000'000)});
-  add(property::liveness, "hands_out", "0 permits: write release2 | acquire read | acquire read",
-      [] { return std::make_unique<handing_out>(never); }, {preemptions(3), random_executions(100'000)},
-      {preemptions(6), random_executions(20'000'000)});
-  add(property::liveness, "deadline", "0 permits: write release2 | acquire~ read | acquire~ read",
-      [] { return std::make_unique<handing_out>(millrace::deadline::at({})); },
-      {preemptions(2), random_executions(100'000)}, {preemptions(4), random_executions(20'000'000)});
-  add(property::liveness, "closing_wakes", "0 permits: release close | acquire | acquire",
-      [] { return std::make_unique<closing>(); }, {preemptions(3), random_executions(100'000)},
-      {preemptions(6), random_executions(20'000'000)});
+  using enum property;
+  const search some = random_executions(100'000);
+  add(safety, "excludes", "1 permit: (acquire read write release) x 2 | the same",
+      [] { return std::make_unique<exclusion>(2u, 2u); }, {preemptions(3), some});
+  add(safety, "excludes_three", "1 permit: acquire read write release | the same | the same",
+      [] { return std::make_unique<exclusion>(3u, 1u); }, {preemptions(2), some});
+  add(liveness, "hands_out", "0 permits: write release2 | acquire read | acquire read",
+      [] { return std::make_unique<handing_out>(never); }, {preemptions(2), some});
+  add(liveness, "deadline", "0 permits: write release2 | acquire~ read | acquire~ read",
+      [] { return std::make_unique<handing_out>(millrace::deadline::at({})); }, {preemptions(1), some});
+  add(liveness, "closing_wakes", "0 permits: release close | acquire | acquire",
+      [] { return std::make_unique<closing>(); }, {preemptions(2), some});
 }
 
 }  // namespace verify

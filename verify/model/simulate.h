@@ -40,6 +40,13 @@ inline search random_executions(std::uint64_t count) { return {search::kind::ran
 inline search preemptions(unsigned most) { return {search::kind::bounded, most}; }
 inline search exhaustive() { return {search::kind::exhaustive, 0}; }
 
+// What --config=deep does instead: minutes for seconds.
+inline search deeper(search s) {
+  if (s.how == search::kind::random) s.amount *= 50;
+  if (s.how == search::kind::bounded) s.amount += 1;
+  return s;
+}
+
 enum class verdict { clean, data_race, uninitialized, assertion, deadlock, livelock, other };
 std::ostream& operator<<(std::ostream& out, verdict v);
 

@@ -9,6 +9,11 @@ void add_spsc_ring_models(models& to) {
   // fit together, as a store on its way to memory is seen by one of them only.
   constexpr promise promised{promise::order::causal, promise::failure::each_alone};
   add_models<ring>(to, promised, one_to_one(3));
+  // A side that is killed: the other goes on with what was committed.
+  add_models<ring>(
+      to, promised,
+      {{property::safety, "producer_dies", 2, 1, 1, "mortal push? push? | pop? pop? pop?", {preemptions(3)}},
+       {property::safety, "consumer_dies", 2, 1, 1, "push? push? push? | mortal pop? pop?", {preemptions(3)}}});
 }
 
 }  // namespace verify
