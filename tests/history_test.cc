@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <string>
 #include <vector>
 
-#include "verify/races/naive_ring.h"
+#include "verify/races/broken_ring.h"
+#include "verify/races/story.h"
 
 namespace millrace::races {
 namespace {
@@ -86,17 +86,47 @@ TEST(Parcel, AMixtureOfTwoIsNotIntactWhereverItIsCut) {
   }
 }
 
-// The demonstration shows these lines to people.
-TEST(Blame, TheLinesAreWhereTheHeaderSaysTheyAre) {
-  using ring = naive_ring<parcel>;
-  for (const source_line& blamed : {ring::blamed_for_in, ring::blamed_for_out}) {
-    std::ifstream header("verify/races/naive_ring.h");
-    ASSERT_TRUE(header) << "naive_ring.h is not where the test runs";
-    std::string line;
-    for (unsigned i = 0; i != blamed.number; ++i) std::getline(header, line);
-    EXPECT_NE(line.find(blamed.text), std::string::npos) << line;
-    EXPECT_EQ(line.find("source_line"), std::string::npos) << line;
+// What producers pushed and consumers had of it; `pushed` has a slot and a time for each.
+struct notes {
+  std::vector<log> received;
+  std::vector<std::vector<departure>> pushed;
+
+  std::string told() const {
+    history h;
+    for (const auto& p : pushed) h.sent.push_back(p.size());
+    for (const auto& p : pushed) h.pushed.emplace_back(p);
+    for (const log& l : received) h.received.emplace_back(l);
+    constexpr flaw wrong{{"file", 1, "push"}, {"file", 2, "pop"}, "why"};
+    const auto s = tell(h, wrong);
+    return s ? s->text + " | " + std::string(s->blamed.text) : "";
   }
+};
+
+TEST(Story, NothingIsToldOfAnUndamagedHistory) {
+  EXPECT_EQ((notes{{{{0, 0}, {1, 0}}}, {{{0, 10}}, {{1, 20}}}}.told()), "");
+}
+
+TEST(Story, AnOverwrittenMessageIsTheFirstChoice) {
+  EXPECT_EQ((notes{{{{1, 0}, {1, 0}}}, {{{3, 10}}, {{3, 25}}}}.told()),
+            "slot 3: producer 1 wrote 0, producer 2 overwrote it with 0; 0 never arrived\n"
+            "  (noted 15 ns apart, with no push to another slot between them) | push");
+}
+
+TEST(Story, APushToAnotherSlotBetweenTwoMakesNoOverwriting) {
+  EXPECT_EQ((notes{{{{1, 0}, {1, 1}}}, {{{3, 10}}, {{4, 20}, {3, 30}}}}.told()),
+            "slot 3: producer 1 wrote 0; it never arrived whole | push");
+}
+
+TEST(Story, OneProducersTwoPushesAreNoOverwriting) {
+  EXPECT_EQ((notes{{{{0, 1}}}, {{{3, 10}, {3, 20}}}}.told()),
+            "slot 3: producer 1 wrote 0; it never arrived whole | pop");
+}
+
+TEST(Story, AMessageTakenTwiceNamesItsTakers) {
+  EXPECT_EQ((notes{{{{0, 0}}, {{0, 0}}}, {{{2, 10}}}}.told()),
+            "slot 2: producer 1 wrote 0; consumer 1 took it, and so did consumer 2 | pop");
+  EXPECT_EQ((notes{{{}, {{0, 0}, {0, 0}}}, {{{2, 10}}}}.told()),
+            "slot 2: producer 1 wrote 0; consumer 2 took it twice | pop");
 }
 
 }  // namespace

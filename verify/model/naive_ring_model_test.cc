@@ -35,11 +35,13 @@ using all_seq_cst = millrace::races::seq_cst_ring<message, atomic_payloads>;
 
 TEST(NaiveRingModelTest, PlainIndicesAreADataRace) {
   expect_caught(exchange<naive>({1, 1, 2, 1}, calls::trying), random_executions(1000), verdict::data_race);
+  expect_caught(exchange<naive>({1, 1, 2, 1}, calls::blocking), random_executions(1000), verdict::data_race);
 }
 
 TEST(NaiveRingModelTest, SequentiallyConsistentIndicesServeOneProducerAndOneConsumer) {
   expect_clean(exchange<seq_cst>({1, 1, 3, 1}, calls::trying), random_executions(150'000));
   expect_clean(exchange<seq_cst>({1, 1, 2, 1}, calls::trying), preemptions(3));
+  expect_clean(exchange<seq_cst>({1, 1, 3, 1}, calls::blocking), random_executions(150'000));
 }
 
 TEST(NaiveRingModelTest, TwoProducersRaceForASlot) {

@@ -110,10 +110,10 @@ void send(Ring& ring, calls how, std::span<const message> messages) {
       const millrace::batch_result moved = ring.push_n(messages);
       return check(moved.why == status::ok && moved.count == messages.size(), "push_n sends all");
     }
-    if (how == calls::blocking) {
-      for (const message& m : messages) check(ring.push(m) == status::ok, "push ends when the message is in");
-      return;
-    }
+  }
+  if (how == calls::blocking) {
+    for (const message& m : messages) check(ring.push(m) == status::ok, "push ends when the message is in");
+    return;
   }
   for (const message& m : messages) {
     status s = ring.try_push(m);
@@ -136,10 +136,9 @@ void receive(Ring& ring, calls how, unsigned count, unsigned receiver, delivered
         const millrace::batch_result moved = ring.pop_n(std::span(got).first(std::min<std::size_t>(count, 2)));
         s = moved.why;
         n = moved.count;
-      } else if (how == calls::blocking) {
-        s = ring.pop(got[0]);
       }
     }
+    if (how == calls::blocking) s = ring.pop(got[0]);
     if (how == calls::trying) {
       s = ring.try_pop(got[0]);
       if (s == status::empty || s == status::busy) {

@@ -33,9 +33,16 @@ struct arrival {
   friend bool operator==(const arrival&, const arrival&) = default;
 };
 
+// A producer's note of one push.
+struct departure {
+  std::uint32_t slot = 0;
+  std::uint64_t at_ns = 0;  // on the monotonic clock, just after the push
+};
+
 struct history {
-  std::vector<std::uint64_t> sent;                 // by producer: it sent 0, 1, ... up to this
-  std::vector<std::span<const arrival>> received;  // by consumer, in the order of its pops
+  std::vector<std::uint64_t> sent;                   // by producer: it sent 0, 1, ... up to this
+  std::vector<std::span<const arrival>> received;    // by consumer, in the order of its pops
+  std::vector<std::span<const departure>> pushed{};  // by producer, one for each that it sent; only for `tell`
 };
 
 // A torn message arrived as none of those that were sent: what it was made of

@@ -10,11 +10,11 @@
 
 namespace millrace::races {
 
-// `native`, but now and then the core is given up right after an access to a
-// message. The scheduler may do that at any time by itself, so nothing happens
-// that could not happen anyway: it happens within seconds, and also where other
-// work has left one core to all processes. All rings of the demonstration run
-// on it, the shipped ones as well, but for Boost.Lockfree, which has no such seam.
+// `native`, but now and then the core is given up, right after an access to a
+// message or in a turn of the broken rings' busy wait. The scheduler may do that at any time by itself, so nothing
+// happens that could not happen anyway: it happens within seconds, and also where other work has left one core to all
+// processes. All rings of the demonstration run on it, the shipped ones as well, but for Boost.Lockfree, which has no
+// such seam.
 struct jostled : native {
   template <message T>
   class plain {
@@ -35,13 +35,13 @@ struct jostled : native {
   // Once in a process: where its sequence of chances begins.
   static void seed(std::uint64_t value) noexcept { state_ = value; }
 
- private:
   static void jostle() noexcept {
     constexpr unsigned one_in = 256;
     state_ = state_ * 6364136223846793005u + 1442695040888963407u;  // Knuth, MMIX
     if ((state_ >> 33) % one_in == 0) sched_yield();
   }
 
+ private:
   inline static thread_local std::uint64_t state_ = 0;
 };
 

@@ -32,8 +32,13 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds patience{1};
+// Time is counted in ticks that passed while this process ran, so that one which
+// was stopped with its children (Ctrl-Z) does not take the pause for a hang.
 constexpr std::chrono::milliseconds tick{100};
+constexpr unsigned patience = 20;  // ticks without a message sent or received
+
+// Ticks for what is in the ring when sending has ended, on a slow and busy machine.
+unsigned time_to_drain(const plan& p) { return patience + static_cast<unsigned>(p.ends.capacity / 4096); }
 
 // Duplicates make arrivals outnumber departures; a consumer whose notes are full stops.
 std::uint64_t arrivals_room(std::uint64_t items, std::uint32_t producers) { return 2 * items * producers + 65536; }
@@ -95,7 +100,7 @@ sigset_t watched_signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
-  for (const int s : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int s : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) {
     struct sigaction now {};
     sigaction(s, nullptr, &now);
     if (now.sa_handler != SIG_IGN) sigaddset(&set, s);
@@ -128,36 +133,60 @@ class blocked_signals {
 // The children of one run; none outlives it.
 class family {
  public:
-  family() = default;
+  explicit family(const plan& p) : producers_(p.ends.producers) {}
   family(const family&) = delete;
   family& operator=(const family&) = delete;
   ~family() { kill_all(); }
 
-  void add(pid_t child) { living_.push_back(child); }
+  void add(pid_t child, std::uint32_t worker) { living_.push_back({child, worker}); }
   bool empty() const { return living_.empty(); }
 
   // Buries those that have ended; says how one ended badly.
   std::string reap() {
     std::string bad;
-    std::erase_if(living_, [&](pid_t child) {
+    std::erase_if(living_, [&](const member& m) {
       int how = 0;
-      if (waitpid(child, &how, WNOHANG) != child) return false;
-      if (WIFSIGNALED(how)) bad = std::string("a child was killed by ") + strsignal(WTERMSIG(how));
-      if (WIFEXITED(how) && WEXITSTATUS(how) == could_not_attach) bad = "a child could not attach to the ring";
-      if (WIFEXITED(how) && WEXITSTATUS(how) == push_failed) bad = "a push failed on an open ring";
+      if (waitpid(m.pid, &how, WNOHANG) != m.pid) return false;
+      if (WIFSIGNALED(how)) {
+        bad =
+            name(m) + " was killed by signal " + std::to_string(WTERMSIG(how)) + " (" + strsignal(WTERMSIG(how)) + ")";
+      }
+      if (WIFEXITED(how) && WEXITSTATUS(how) == could_not_attach) bad = name(m) + " could not attach to the ring";
+      if (WIFEXITED(how) && WEXITSTATUS(how) == push_failed) bad = name(m) + "'s push failed on an open ring";
       return true;
     });
     return bad;
   }
 
+  // "producer 2 after 17 messages, consumer 1 after 5 messages"
+  std::string still_there(const notebook& notes) const {
+    std::string all;
+    for (const member& m : living_) {
+      if (!all.empty()) all += ", ";
+      all += name(m) + " after " + std::to_string(notes.done(m.worker).load(std::memory_order_relaxed)) + " messages";
+    }
+    return all;
+  }
+
   void kill_all() {
-    for (const pid_t child : living_) kill(child, SIGKILL);
-    for (const pid_t child : living_) waitpid(child, nullptr, 0);
+    for (const member& m : living_) kill(m.pid, SIGKILL);
+    for (const member& m : living_) waitpid(m.pid, nullptr, 0);
     living_.clear();
   }
 
  private:
-  std::vector<pid_t> living_;
+  struct member {
+    pid_t pid;
+    std::uint32_t worker;
+  };
+
+  std::string name(const member& m) const {
+    if (m.worker < producers_) return "producer " + std::to_string(m.worker + 1);
+    return "consumer " + std::to_string(m.worker - producers_ + 1);
+  }
+
+  std::uint32_t producers_;
+  std::vector<member> living_;
 };
 
 }  // namespace
@@ -231,21 +260,29 @@ std::uint64_t notebook::total_received() const {
 
 history notebook::read() const {
   history h;
-  for (std::uint32_t i = 0; i != producers_; ++i) h.sent.push_back(sent(i));
+  for (std::uint32_t i = 0; i != producers_; ++i) {
+    h.sent.push_back(sent(i));
+    h.pushed.emplace_back(departures(i).first(sent(i)));
+  }
   for (std::uint32_t i = 0; i != consumers_; ++i) h.received.emplace_back(arrivals(i).first(received(i)));
   return h;
+}
+
+result<done> rehearse(const contender& ring, const plan& p) {
+  const blocked_signals signals;  // none may end this process while the ring has a name
+  if (const auto made = ring.create(p.ends, p.name); !made) return made.error();
+  return done{};
 }
 
 result<outcome> run(const contender& ring, const plan& p, const std::function<void(const notebook&)>& progress) {
   auto notes = notebook::create(p);
   if (!notes) return notes.error();
-  // Before the ring is created: no signal may end this process while it has a name.
-  const blocked_signals signals;
+  const blocked_signals signals;  // none may end this process while the ring has a name
   const auto made = ring.create(p.ends, p.name);
   if (!made) return made.error();
 
   outcome o{.notes = *std::move(notes)};
-  family children;
+  family children(p);
   const pid_t parent = getpid();
   for (std::uint32_t i = 0; i != p.ends.producers + p.ends.consumers; ++i) {
     const pid_t child = fork();
@@ -259,7 +296,7 @@ result<outcome> run(const contender& ring, const plan& p, const std::function<vo
       return error{errc::limit, errno, "processes",
                    std::string("cannot fork (") + std::strerror(errno) + "); ask for fewer --producers or --consumers"};
     }
-    children.add(child);
+    children.add(child, i);
   }
 
   const auto begun = clock::now();
@@ -267,10 +304,10 @@ result<outcome> run(const contender& ring, const plan& p, const std::function<vo
   futex_wake_all(o.notes.shared().started);
 
   std::uint64_t seen = 0;
-  auto seen_at = begun;
+  unsigned idle = 0;      // ticks since a message was sent or received
+  unsigned overtime = 0;  // ticks since sending was told to end
   while (!children.empty()) {
     const int got = signals.next();
-    const auto now = clock::now();
     if (got > 0 && got != SIGCHLD) {
       o.interrupted = got;
       children.kill_all();
@@ -281,16 +318,23 @@ result<outcome> run(const contender& ring, const plan& p, const std::function<vo
       children.kill_all();
       break;
     }
-    if (now - begun > p.most) o.notes.shared().enough.store(1, std::memory_order_relaxed);
-    const std::uint64_t done = o.notes.total_sent() + o.notes.total_received();
-    if (done != seen) {
-      seen = done;
-      seen_at = now;
-    } else if (now - seen_at > patience && !children.empty()) {
-      o.hung = true;
-      children.kill_all();
+    if (got == SIGCHLD) continue;
+    const std::uint64_t moved = o.notes.total_sent() + o.notes.total_received();
+    idle = moved == seen ? idle + 1 : 0;
+    seen = moved;
+    if (clock::now() - begun > p.most) {
+      o.notes.shared().enough.store(1, std::memory_order_relaxed);
+      ++overtime;
     }
-    if (got != SIGCHLD) progress(o.notes);
+    if (idle > patience) o.hung = "nothing moved for 2 s: " + children.still_there(o.notes);
+    if (idle <= patience && overtime > time_to_drain(p)) {
+      o.hung = "did not end when told to: " + children.still_there(o.notes);
+    }
+    if (!o.hung.empty()) {
+      children.kill_all();
+      break;
+    }
+    progress(o.notes);
   }
   o.took = clock::now() - begun;
   return o;

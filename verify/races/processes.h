@@ -26,12 +26,6 @@ struct plan {
   std::optional<std::string> name{};  // see contender
 };
 
-// A producer's note of one push.
-struct departure {
-  std::uint32_t slot = 0;
-  std::uint64_t at_ns = 0;  // on the monotonic clock, just after the push
-};
-
 // Memory that the processes of one run write to and the parent judges from,
 // whatever became of them. The ring under test is elsewhere.
 class notebook {
@@ -66,10 +60,13 @@ class notebook {
 struct outcome {
   notebook notes;
   std::chrono::duration<double> took{};
-  bool hung = false;    // nobody got on for a second: all were killed
   int interrupted = 0;  // the signal that told the parent to stop
-  std::string died{};   // what became of a child that did not end as it should
+  std::string hung{};   // who did not get on, or did not end: all were killed
+  std::string died{};   // what became of a child that did not end as it should: all were killed
 };
+
+// Whether the ring can be created as planned. Leaves nothing behind.
+result<done> rehearse(const contender& ring, const plan& p);
 
 // Forks the producers and the consumers, waits for them and leaves none behind;
 // they die with the caller. Calls `progress` some ten times a second.

@@ -12,6 +12,7 @@
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
 #include "verify/races/jostled.h"
+#include "verify/races/naive_ring.h"
 #include "verify/races/segments.h"
 
 namespace millrace::races {
@@ -23,8 +24,9 @@ using countdown = std::atomic<std::uint32_t>;
 // sees all that the producers pushed.
 bool finish_one(countdown& left) { return left.fetch_sub(1, std::memory_order_acq_rel) == 1; }
 
-template <class Ring>
-class naive_channel final : public channel {
+// In a System V segment, as in the textbook.
+template <broken_ring Ring>
+class broken_channel final : public channel {
  public:
   static result<std::unique_ptr<channel>> create(const shape& s, const std::optional<std::string>& /*name*/) {
     // The textbook's BUFFER_SIZE is 5, of which one slot stays free.
@@ -35,7 +37,7 @@ class naive_channel final : public channel {
     auto segment = sysv_segment::create(Ring::bytes(g));
     if (!segment) return segment.error();
     Ring::construct(segment->base(), g);
-    return std::unique_ptr<channel>(new naive_channel(*std::move(segment), g));
+    return std::unique_ptr<channel>(new broken_channel(*std::move(segment), g));
   }
 
   std::unique_ptr<port> produce(std::uint32_t producer, countdown& left) override {
@@ -46,25 +48,22 @@ class naive_channel final : public channel {
   }
 
  private:
-  naive_channel(sysv_segment segment, const geometry& g) : segment_(std::move(segment)), shape_(g) {}
+  broken_channel(sysv_segment segment, const geometry& g) : segment_(std::move(segment)), shape_(g) {}
 
   class end final : public port {
    public:
     end(Ring ring, countdown& left) : ring_(ring), left_(left) {}
 
-    status push(const parcel& m) override {
-      ring_.push(m);
-      return status::ok;
-    }
+    status push(const parcel& m) override { return ring_.push(m); }
 
-    // The textbook's loop, which knows no end, with one added: having seen that the
-    // producers are done, an empty ring is drained.
+    // The textbook's busy wait, which knows no end, with one added: having seen that
+    // the producers are done, an empty ring is drained.
     bool pop(parcel& m) override {
-      for (unsigned turn = 0;; ++turn) {
+      for (;;) {
         const bool last_look = left_.load(std::memory_order_acquire) == 0;
         if (ring_.try_pop(m) == status::ok) return true;
         if (last_look) return false;
-        native::relax(turn);
+        jostled::jostle();
       }
     }
 
@@ -98,13 +97,21 @@ struct segment {
     if (!ring) return ring.error();
     auto published = published_name::create(owned, *name);
     if (!published) {
-      // A ring of another kind or type: the library says which.
-      if (published.error().code == errc::exists) {
-        if (const auto there = shared_ring<Ring>::open(location::posix(*name)); !there) return there.error();
-      }
-      return published.error();
+      if (published.error().code != errc::exists) return published.error();
+      return taken(*name);
     }
     return segment{*std::move(ring), *std::move(published)};
+  }
+
+ private:
+  static error taken(const std::string& name) {
+    const auto there = shared_ring<Ring>::open(location::posix(name));
+    if (!there) return there.error();  // a ring of another kind or type, or not ours: the library says which
+    const std::string object = there->memory().where().describe();
+    return {errc::exists, 0, object,
+            object + ": expected a free name, found a " + std::string(Ring::kind) + " of capacity " +
+                std::to_string(there->shape().capacity) + " for " + std::to_string(there->shape().members) +
+                " members; choose another --name, or remove it if nobody uses it"};
   }
 };
 
@@ -234,22 +241,24 @@ class lanes_channel final : public channel {
   std::deque<segment<Ring>> lanes_;
 };
 
+template <broken_ring Ring>
+constexpr contender broken{Ring::kind, Ring::about, &Ring::wrong, broken_channel<Ring>::create};
+
+template <class Channel>
+constexpr contender shipped(std::string_view name, std::string_view about) {
+  return {name, about, nullptr, Channel::create};
+}
+
 constexpr std::array table{
-    contender{"naive", "the textbook's busy wait over int in, out; 5 slots in a SysV segment", false,
-              naive_channel<naive_ring<parcel, jostled>>::create},
-    contender{"volatile", "the same with volatile indices: a repair that people try", false,
-              naive_channel<volatile_ring<parcel, jostled>>::create},
-    contender{"seq_cst", "the same with sequentially consistent atomic indices: no data race on them, and no better",
-              false, naive_channel<seq_cst_ring<parcel, jostled>>::create},
-    contender{"mutex_ring", "one robust process-shared mutex round it all", true,
-              shared_channel<mutex_ring<parcel, jostled>>::create},
-    contender{"semaphore_ring", "the textbook's empty / full / mutex", true,
-              shared_channel<semaphore_ring<parcel, jostled>>::create},
-    contender{"mpmc_ring", "lock-free, many to many", true, shared_channel<mpmc_ring<parcel, jostled>>::create},
-    contender{"spsc_ring", "one to one: a ring for each pair of a producer and a consumer", true,
-              lanes_channel<spsc_ring<parcel, jostled>>::create},
-    contender{"boost_ring", "Boost.Lockfree's queue, the baseline that people know", true,
-              shared_channel<boost_ring<parcel>>::create},
+    broken<naive_ring<parcel, jostled>>,
+    broken<volatile_ring<parcel, jostled>>,
+    broken<seq_cst_ring<parcel, jostled>>,
+    shipped<shared_channel<mutex_ring<parcel, jostled>>>("mutex_ring", "one robust process-shared mutex round it all"),
+    shipped<shared_channel<semaphore_ring<parcel, jostled>>>("semaphore_ring", "the textbook's empty / full / mutex"),
+    shipped<shared_channel<mpmc_ring<parcel, jostled>>>("mpmc_ring", "lock-free, many to many"),
+    shipped<lanes_channel<spsc_ring<parcel, jostled>>>("spsc_ring",
+                                                       "one to one: a ring for each pair of a producer and a consumer"),
+    shipped<shared_channel<boost_ring<parcel>>>("boost_ring", "Boost.Lockfree's queue, the baseline that people know"),
 };
 
 }  // namespace

@@ -12,8 +12,8 @@
 
 #include "millrace/result.h"
 #include "millrace/status.h"
+#include "verify/races/broken_ring.h"
 #include "verify/races/history.h"
-#include "verify/races/naive_ring.h"
 
 namespace millrace::races {
 
@@ -30,7 +30,7 @@ class port {
   virtual status push(const parcel& m) = 0;              // waits for room
   virtual bool pop(parcel& m) = 0;                       // waits for a message; false: none will come any more
   virtual void finish() = 0;                             // this producer has pushed its last
-  virtual std::uint32_t last_slot() const { return 0; }  // of the last push; known for naive rings only
+  virtual std::uint32_t last_slot() const { return 0; }  // of the last push; known for broken rings only
 };
 
 // A ring in memory that forked children inherit. Gone, name and all, with the
@@ -47,9 +47,11 @@ class channel {
 struct contender {
   std::string_view name;
   std::string_view about;
-  bool shipped;  // promises to lose nothing
-  // With a name: in POSIX shared memory of that name, which must be free.
+  const flaw* wrong;  // null: the library's, which promises to lose nothing
+  // A shipped one with a name: in POSIX shared memory of that name, which must be free.
   result<std::unique_ptr<channel>> (*create)(const shape&, const std::optional<std::string>& name);
+
+  bool shipped() const { return wrong == nullptr; }
 };
 
 std::span<const contender> contenders();

@@ -132,11 +132,7 @@ result<published_name> published_name::create(const std::string& owned, const st
   if (link(in_directory(owned).c_str(), in_directory(name).c_str()) == 0) return published_name(owned, name);
   const int number = errno;
   ::unlink(in_directory(owned).c_str());
-  if (number == EEXIST) {
-    return failure(errc::exists, number, "posix:/" + name,
-                   "expected a free name, found a segment; choose another --name, or remove it if nobody uses it");
-  }
-  return failure(errc::system, number, "posix:/" + name,
+  return failure(number == EEXIST ? errc::exists : errc::system, number, "posix:/" + name,
                  std::string("cannot be created (") + std::strerror(number) + "); choose another --name");
 }
 
