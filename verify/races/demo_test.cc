@@ -82,6 +82,7 @@ class started {
     pid_ = fork();
     if (pid_ != 0) return;
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that is killed leaves none
     dup2(out_, STDOUT_FILENO);
     dup2(err_, STDERR_FILENO);
     before();
@@ -252,15 +253,16 @@ TEST_F(Demo, JsonIsAllThatStdoutHolds) {
   const ended e = demo({"--items", "20000", "--json", "--seed", "7"});
   EXPECT_EQ(e.err, "");
   const tree report = parsed(e.out);
-  EXPECT_EQ(report.get<int>("producers"), 2);
-  EXPECT_EQ(report.get<int>("seed"), 7);
-  EXPECT_EQ(report.get<bool>("as_promised"), e.exit_code() == 0);
+  EXPECT_EQ(report.get<std::string>("producers"), "2");
+  EXPECT_EQ(report.get<std::string>("seed"), "7");
+  EXPECT_EQ(report.get<std::string>("as_promised"), e.exit_code() == 0 ? "true" : "false");
   EXPECT_EQ(report.get_child("rings").size(), contenders().size());
   for (const auto& [unused, ring] : report.get_child("rings")) {
-    const bool damaged = ring.get<int>("lost") + ring.get<int>("duplicated") + ring.get<int>("torn") != 0;
+    const bool damaged = ring.get<std::string>("lost") != "0" || ring.get<std::string>("duplicated") != "0" ||
+                         ring.get<std::string>("torn") != "0" || ring.get<std::string>("reordered") != "0";
     EXPECT_EQ(ring.get<std::string>("verdict") == "DAMAGED", damaged) << e.out;
-    EXPECT_EQ(ring.get<std::string>("example") != "null", damaged) << e.out;
-    EXPECT_FALSE(damaged && ring.get<bool>("shipped")) << e.out;
+    EXPECT_FALSE(damaged && ring.get<std::string>("shipped") == "true") << e.out;
+    EXPECT_TRUE(damaged || ring.get<std::string>("example") == "null") << e.out;
   }
 }
 
