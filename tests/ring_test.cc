@@ -1,15 +1,10 @@
 // One suite for every ring: the same names, the same promises.
 #include <gtest/gtest.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <numeric>
-#include <random>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -22,6 +17,7 @@
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
+#include "tests/support.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define MILLRACE_TEST_UNDER_TSAN
@@ -55,42 +51,6 @@ struct letter {
     return static_cast<std::uint32_t>(h >> 16);
   }
   bool whole() const { return check == sum(); }
-};
-
-// A child process that runs `body` and exits with 0 if it returns true. It dies
-// with the test; joining has a deadline and kills.
-class child {
- public:
-  template <class F>
-  explicit child(F body) : pid_(::fork()) {
-    if (pid_ != 0) return;
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::_exit(body() ? 0 : 1);
-  }
-  child(child&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
-  ~child() {
-    if (pid_ > 0) finish(0s);
-  }
-
-  bool succeeded(std::chrono::seconds within = 60s) { return finish(within); }
-
- private:
-  bool finish(std::chrono::seconds within) {
-    const deadline until = deadline::after(within);
-    int how = 0;
-    while (::waitpid(pid_, &how, WNOHANG) == 0) {
-      if (deadline::clock::now() >= until.when()) {
-        ::kill(pid_, SIGKILL);
-        ::waitpid(pid_, &how, 0);
-        break;
-      }
-      std::this_thread::sleep_for(1ms);  // polls with a deadline
-    }
-    pid_ = -1;
-    return WIFEXITED(how) && WEXITSTATUS(how) == 0;
-  }
-
-  pid_t pid_;
 };
 
 template <class R>
@@ -319,11 +279,11 @@ TYPED_TEST(RingTest, SleepingConsumerIsWokenByAnotherProcess) {
 }
 
 TYPED_TEST(RingTest, NamedRingIsOpenedByAnotherProcess) {
-  const location where = location::posix("millrace-test-" + std::to_string(std::random_device{}()));
-  auto segment = shared_ring<TypeParam>::create(where, {64, 4, 0600});
+  const scratch at = scratch::posix();
+  auto segment = shared_ring<TypeParam>::create(*at, {64, 4, 0600});
   ASSERT_TRUE(segment) << segment.error().message;
   child producer([&] {
-    auto theirs = shared_ring<TypeParam>::open(where);
+    auto theirs = shared_ring<TypeParam>::open(*at);
     if (!theirs) return false;
     auto ring = theirs->attach();
     if (!ring) return false;
@@ -342,7 +302,6 @@ TYPED_TEST(RingTest, NamedRingIsOpenedByAnotherProcess) {
   }
   EXPECT_EQ(expected, 5000u);
   EXPECT_TRUE(producer.succeeded());
-  EXPECT_TRUE(shared_memory::unlink(where));
 }
 
 TYPED_TEST(RingTest, ManyProcessesLoseDuplicateAndTearNothing) {
@@ -453,15 +412,14 @@ TYPED_TEST(RingTest, ThreadsOverOneMappingAgree) {
 }
 
 TYPED_TEST(RingTest, AnotherShapeUnderTheNameIsRefusedWithBothInTheMessage) {
-  const location where = location::posix("millrace-test-" + std::to_string(std::random_device{}()));
-  const auto made = shared_ring<TypeParam>::create(where, {64, 4, 0600});
+  const scratch at = scratch::posix();
+  const auto made = shared_ring<TypeParam>::create(*at, {64, 4, 0600});
   ASSERT_TRUE(made);
-  EXPECT_TRUE(shared_ring<TypeParam>::open_or_create(where, {64, 4, 0600}));
-  const auto other = shared_ring<TypeParam>::open_or_create(where, {128, 4, 0600});
+  EXPECT_TRUE(shared_ring<TypeParam>::open_or_create(*at, {64, 4, 0600}));
+  const auto other = shared_ring<TypeParam>::open_or_create(*at, {128, 4, 0600});
   using other_ring = std::conditional_t<TypeParam::kind == "mutex_ring", mpmc_ring<letter>, mutex_ring<letter>>;
-  const auto kind = shared_ring<other_ring>::open(where);
-  const auto type = shared_ring<mutex_ring<int>>::open(where);
-  EXPECT_TRUE(shared_memory::unlink(where));
+  const auto kind = shared_ring<other_ring>::open(*at);
+  const auto type = shared_ring<mutex_ring<int>>::open(*at);
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().code, errc::incompatible);
   EXPECT_NE(other.error().message.find("of 64 x"), std::string::npos) << other.error().message;

@@ -14,39 +14,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <random>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "tests/support.h"
+
 namespace millrace {
 namespace {
 
 constexpr std::size_t bytes = 10'000;
-
-// A location nobody else uses, unlinked at the end. Test sandboxes share /dev/shm
-// and repeat pids, so only randomness keeps runs apart.
-class scratch {
- public:
-  static scratch posix() { return scratch(location::posix("millrace-test-" + std::to_string(random()))); }
-  static scratch sysv() { return scratch(location::sysv(static_cast<std::int32_t>(random() % 0x7ffffffe) + 1)); }
-  explicit scratch(location where) : where_(std::move(where)) {}
-  scratch(const scratch&) = delete;
-  scratch& operator=(const scratch&) = delete;
-  ~scratch() { (void)shared_memory::unlink(where_); }
-
-  const location& operator*() const { return where_; }
-  std::string path() const { return "/dev/shm/" + where_.name(); }
-
- private:
-  static std::uint64_t random() {
-    std::random_device source;
-    return std::uint64_t{source()} << 32 | source();
-  }
-
-  location where_;
-};
 
 void leave_raw(void*) {}
 
