@@ -1,16 +1,28 @@
 // Can a stranger use the library: from a Bazel workspace of his own, with nothing
-// but a compiler, and with any one of the headers?
+// but a compiler, as the README shows, and with any one of the headers?
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <random>
+#include <regex>
+#include <sstream>
 #include <string>
+#include <string_view>
 
 namespace {
 
 namespace fs = std::filesystem;
 
 std::string quoted(const fs::path& p) { return "'" + p.string() + "'"; }
+
+std::string text_of(const fs::path& p) {
+  std::ostringstream text;
+  text << std::ifstream(p).rdbuf();
+  return text.str();
+}
 
 std::string compiler() {
   const char* chosen = std::getenv("CXX");
@@ -24,7 +36,7 @@ class Consumer : public testing::Test {
   // Bazel that follows them to files that this test does not declare.
   void SetUp() override {
     fs::create_directories(root_);
-    for (const char* part : {"include", "src", "third_party", "tests/consumer", "BUILD", "WORKSPACE"}) {
+    for (const char* part : {"include", "src", "third_party", "tests/consumer", "BUILD", "README.md", "WORKSPACE"}) {
       fs::create_directories((root_ / part).parent_path());
       ASSERT_EQ(run("cp -rL " + std::string(part) + " " + quoted(root_ / part)), 0);
     }
@@ -51,6 +63,28 @@ TEST_F(Consumer, BuildsAndRunsWithACompilerAlone) {
   EXPECT_EQ(run("cd " + quoted(root_) + " && " + compiler() +
                 "-Iinclude tests/consumer/main.cc src/*.cc -pthread -o consumer && ./consumer"),
             0);
+}
+
+// The example itself, not a copy of it, under a name that no other run uses.
+TEST_F(Consumer, FindsAnExampleInTheReadmeThatWorks) {
+  const std::string readme = text_of(root_ / "README.md");
+  const std::string_view fence = "```cpp\n";
+  const std::size_t begin = readme.find(fence) + fence.size();
+  const std::size_t end = readme.find("```", begin);
+  ASSERT_GE(begin, fence.size()) << "no ```cpp block";
+  ASSERT_NE(end, std::string::npos);
+  EXPECT_EQ(readme.find(fence, end), std::string::npos) << "a second example, which nothing tests";
+  const std::string example = readme.substr(begin, end - begin);
+  EXPECT_LE(std::count(example.begin(), example.end(), '\n'), 20) << "too long for a first look";
+  ASSERT_NE(example.find("\"/ticks\""), std::string::npos) << "uses another segment, which this test must rename";
+
+  const std::string name = "/millrace-test-" + std::to_string(std::random_device{}());
+  std::ofstream(root_ / "example.cc") << std::regex_replace(example, std::regex("\"/ticks\""), '"' + name + '"');
+  EXPECT_EQ(run("cd " + quoted(root_) + " && " + compiler() +
+                "-Iinclude example.cc src/*.cc -pthread -o example && timeout 60 ./example > printed"),
+            0);
+  EXPECT_EQ(text_of(root_ / "printed"), "100 5\n");
+  EXPECT_FALSE(fs::remove("/dev/shm" + name)) << "the example left its segment";
 }
 
 TEST_F(Consumer, MayIncludeAnyHeaderFirst) {
