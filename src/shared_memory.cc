@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -454,15 +455,16 @@ result<shared_memory> shared_memory::create_anonymous(const location& where, std
 result<done> shared_memory::allocate_and_map(std::size_t bytes, mode_t mode) {
   const std::size_t length = bytes + sizeof(preamble);
   if (::fchmod(descriptor_, mode) != 0) return refused(errno, where_, "fchmod");  // open's mode goes through umask
+  rlimit most{};  // asked, as going beyond brings SIGXFSZ, which kills
+  if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY && length > most.rlim_cur) {
+    return fail(errc::limit, EFBIG, where_, "needed a file of ", length, " bytes, found a limit of ", most.rlim_cur,
+                "; raise `ulimit -f`");
+  }
   int why = 0;
   do {
     why = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(length));
   } while (why == EINTR);
   if (why == ENOSPC || why == ENOMEM) return no_space(why, where_, bytes);
-  if (why == EFBIG) {
-    return fail(errc::limit, why, where_, "needed a file of ", length, " bytes, found a lower limit (", reason(why),
-                "); raise `ulimit -f`");
-  }
   if (why != 0) return refused(why, where_, "posix_fallocate");
   void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
   if (at == MAP_FAILED) return errno == ENOMEM ? no_space(ENOMEM, where_, bytes) : refused(errno, where_, "mmap");

@@ -1,10 +1,15 @@
 // One suite for every ring: the same names, the same promises.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <cstring>
+#include <functional>
 #include <numeric>
+#include <random>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -418,16 +423,88 @@ TYPED_TEST(RingTest, AnotherShapeUnderTheNameIsRefusedWithBothInTheMessage) {
   EXPECT_TRUE(shared_ring<TypeParam>::open_or_create(*at, {64, 4, 0600}));
   const auto other = shared_ring<TypeParam>::open_or_create(*at, {128, 4, 0600});
   using other_ring = std::conditional_t<TypeParam::kind == "mutex_ring", mpmc_ring<letter>, mutex_ring<letter>>;
+  const auto members = shared_ring<TypeParam>::open_or_create(*at, {64, 5, 0600});
   const auto kind = shared_ring<other_ring>::open(*at);
   const auto type = shared_ring<mutex_ring<int>>::open(*at);
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().code, errc::incompatible);
   EXPECT_NE(other.error().message.find("of 64 x"), std::string::npos) << other.error().message;
   EXPECT_NE(other.error().message.find("of 128 x"), std::string::npos) << other.error().message;
+  ASSERT_FALSE(members);
+  EXPECT_EQ(members.error().code, errc::incompatible);
+  EXPECT_NE(members.error().message.find("for 5;"), std::string::npos) << members.error().message;
   ASSERT_FALSE(kind);
   EXPECT_EQ(kind.error().code, errc::incompatible);
   ASSERT_FALSE(type);
   EXPECT_EQ(type.error().code, errc::incompatible);
+}
+
+TYPED_TEST(RingTest, ADamagedHeaderIsRefused) {
+  const scratch at = scratch::posix();
+  const auto made = shared_ring<TypeParam>::create(*at, {64, 4, 0600});
+  ASSERT_TRUE(made) << made.error().message;
+  auto& header = *static_cast<ring_header*>(made->memory().base());
+  const ring_header sound = header;
+  const auto refused = [&](const char* what, std::uint64_t value) {
+    const auto opened = shared_ring<TypeParam>::open(*at);
+    header = sound;
+    ASSERT_FALSE(opened) << what << ' ' << value;
+    EXPECT_TRUE(opened.error().code == errc::incompatible || opened.error().code == errc::foreign);
+    EXPECT_TRUE(opened.error().message.starts_with((*at).describe())) << opened.error().message;
+  };
+  header.version += 1;
+  refused("version", header.version);
+  header.header_bytes += 128;
+  refused("header_bytes", header.header_bytes);
+  header.message_bytes -= 8;
+  refused("message_bytes", header.message_bytes);
+  header.message_align *= 2;
+  refused("message_align", header.message_align);
+  header.message_type_hash ^= 1;
+  refused("message_type_hash", header.message_type_hash);
+  std::memset(header.kind, 'x', sizeof header.kind);  // and no end of it
+  refused("kind", 0);
+  for (int bit = 0; bit <= 64; ++bit) {
+    header.capacity = bit == 64 ? ~std::uint64_t{0} : sound.capacity ^ std::uint64_t{1} << bit;
+    refused("capacity bit", static_cast<std::uint64_t>(bit));
+  }
+  for (const std::uint32_t members : {0u, 4096u, 4097u, 0x80000000u, 0xffffffffu}) {
+    header.members = members;
+    refused("members", members);
+  }
+  std::mt19937_64 random(1);
+  for (int i = 0; i != 1000; ++i) {
+    std::array<std::uint64_t, sizeof(ring_header) / 8> noise;
+    std::generate(noise.begin(), noise.end(), std::ref(random));
+    std::memcpy(&header, noise.data(), sizeof header);
+    refused("noise", static_cast<std::uint64_t>(i));
+  }
+  EXPECT_TRUE(shared_ring<TypeParam>::open(*at));
+}
+
+TYPED_TEST(RingTest, ASegmentThatHoldsNoRingIsForeign) {
+  for (const std::size_t bytes : {std::size_t{1}, sizeof(ring_header) - 1}) {
+    const scratch at = scratch::posix();
+    ASSERT_TRUE(shared_memory::create(*at, bytes, 0600, [](void*) {}));
+    const auto opened = shared_ring<TypeParam>::open(*at);
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, errc::foreign) << opened.error().message;
+  }
+  const scratch zeros = scratch::posix();
+  ASSERT_TRUE(shared_memory::create(*zeros, 100'000, 0600, [](void*) {}));
+  EXPECT_FALSE(shared_ring<TypeParam>::open(*zeros));
+  EXPECT_FALSE(shared_ring<TypeParam>::open_or_create(*zeros));
+}
+
+TYPED_TEST(RingTest, IsPrivateToItsOwnerUnlessAskedOtherwise) {
+  const scratch at = scratch::posix();
+  const mode_t before = ::umask(0);
+  const auto made = shared_ring<TypeParam>::create(*at, {.capacity = 64});
+  ::umask(before);
+  ASSERT_TRUE(made) << made.error().message;
+  struct stat info {};
+  ASSERT_EQ(::stat(at.path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
 }
 
 TYPED_TEST(RingTest, NoMoreHandlesThanPlacesAndAPlaceIsFreeAgainWhenLeft) {

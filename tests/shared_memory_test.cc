@@ -2,18 +2,28 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -244,7 +254,8 @@ TEST_P(Named, OfManyAtOnceExactlyOneInitialises) {
 TEST_P(Named, TheModeIsExactWhateverTheUmask) {
   for (const mode_t mask : {mode_t{0}, mode_t{077}}) {
     const mode_t before = ::umask(mask);
-    auto made = shared_memory::create(*at_, bytes, 0640, leave_raw);
+    const auto make = mask == 0 ? shared_memory::create : shared_memory::open_or_create;
+    auto made = make(*at_, bytes, 0640, leave_raw);
     ::umask(before);
     ASSERT_OK(made);
     if (GetParam() == location::kind::posix) {
@@ -258,6 +269,91 @@ TEST_P(Named, TheModeIsExactWhateverTheUmask) {
     }
     ASSERT_OK(shared_memory::unlink(*at_));
   }
+}
+
+// Runs `work` in a traced child, and kills it when `enough`, asked at each stop,
+// says so. The child's exit status, or minus the signal that ended it; the stops
+// are before and after each of its system calls, or with `each_instruction()`
+// after each instruction.
+template <class Work, class Enough, class EachInstruction>
+int killed_when(Work work, Enough enough, EachInstruction each_instruction) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(100);
+    ::raise(SIGSTOP);
+    work();
+    ::_exit(0);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFSTOPPED(status)) ::ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_EXITKILL);
+  while (WIFSTOPPED(status)) {
+    if (enough()) {
+      ::kill(child, SIGKILL);
+    } else {
+      ::ptrace(each_instruction() ? PTRACE_SINGLESTEP : PTRACE_SYSCALL, child, nullptr, nullptr);
+    }
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+  }
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void expect_no_obstacle(const location& where, int step) {
+  const auto begun = std::chrono::steady_clock::now();
+  const auto opened = shared_memory::open(where);
+  if (opened) {
+    EXPECT_EQ(word_of(*opened), 1U) << "step " << step << ": an opener sees what is not finished";
+  } else {
+    EXPECT_EQ(opened.error().code, errc::not_found) << "step " << step << ": " << opened.error().message;
+  }
+  auto made = shared_memory::open_or_create(where, bytes, 0600, write_word(2));
+  ASSERT_TRUE(made) << "step " << step << ": " << made.error().message;
+  EXPECT_EQ(made->created(), !opened) << "step " << step;
+  EXPECT_EQ(word_of(*made), opened ? 1U : 2U) << "step " << step;
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(1)) << "step " << step << ": had to wait";
+  ASSERT_OK(shared_memory::unlink(where));
+}
+
+TEST_P(Named, ACreatorKilledAtAnySystemCallIsNoObstacle) {
+  int survived = -SIGKILL;
+  int step = 1;
+  for (; survived == -SIGKILL; ++step) {
+    int stops = 0;
+    survived = killed_when([&] { (void)shared_memory::create(*at_, bytes, 0600, write_word(1)); },
+                           [&] { return ++stops > step; }, [] { return false; });
+    if (survived == 100) GTEST_SKIP() << "may not trace its child";
+    ASSERT_NO_FATAL_FAILURE(expect_no_obstacle(*at_, step));
+  }
+  EXPECT_EQ(survived, 0);
+  EXPECT_GT(step, 10);
+}
+
+TEST(SharedMemorySysv, ACreatorKilledAfterAnyOfItsStoresIsNoObstacle) {
+  const scratch at = scratch::sysv();
+  std::size_t changes = 0;
+  std::size_t kills = 0;
+  for (int survived = -SIGKILL; survived == -SIGKILL; ++kills) {
+    // What every process sees of it: each state of the preamble is a step.
+    void* seen = nullptr;
+    std::array<unsigned char, 128> last{};
+    changes = 0;
+    survived = killed_when([&] { (void)shared_memory::create(*at, bytes, 0600, write_word(1)); },
+                           [&] {
+                             if (seen == nullptr) {
+                               const int id = ::shmget((*at).key(), 0, 0);
+                               if (id < 0) return false;
+                               seen = ::shmat(id, nullptr, SHM_RDONLY);
+                             }
+                             if (std::memcmp(last.data(), seen, last.size()) != 0) ++changes;
+                             std::memcpy(last.data(), seen, last.size());
+                             return changes > kills;
+                           },
+                           [&] { return seen != nullptr; });
+    if (seen != nullptr) ::shmdt(seen);
+    if (survived == 100) GTEST_SKIP() << "may not trace its child";
+    ASSERT_NO_FATAL_FAILURE(expect_no_obstacle(*at, static_cast<int>(kills)));
+  }
+  EXPECT_GE(changes, 4U) << "its maker, the claim, the size, `ready`";
 }
 
 TEST_P(Named, SomebodyElsesIsNoPermissionAndNamesTheOwner) {
@@ -289,6 +385,37 @@ TEST(SharedMemoryPosix, FilesThatAreNotSegmentsAreForeign) {
   }
 }
 
+std::string noise(std::size_t length, unsigned seed) {
+  std::mt19937 random(seed);
+  std::string text(length, '\0');
+  for (char& c : text) c = static_cast<char>(random());
+  return text;
+}
+
+TEST(SharedMemoryPosix, NoiseIsForeign) {
+  for (unsigned seed = 0; seed != 100; ++seed) {
+    const scratch at = scratch::posix();
+    ASSERT_NO_FATAL_FAILURE(write_file(at.path(), noise(129 + seed * 40, seed)));
+    EXPECT_EQ(code_of(shared_memory::open(*at)), errc::foreign) << seed;
+  }
+}
+
+TEST(SharedMemoryPosix, ASignatureOrSizeWithOneBitWrongIsForeign) {
+  const scratch at = scratch::posix();
+  auto made = shared_memory::create(*at, bytes, 0600, leave_raw);
+  ASSERT_OK(made);
+  auto* const preamble = static_cast<unsigned char*>(made->base()) - 128;
+  for (const auto& [from, to] : {std::pair{0, 8}, std::pair{12, 16}, std::pair{16, 24}}) {
+    for (int bit = from * 8; bit != to * 8; ++bit) {
+      const auto mask = static_cast<unsigned char>(1U << (bit % 8));
+      preamble[bit / 8] ^= mask;
+      EXPECT_EQ(code_of(shared_memory::open(*at)), errc::foreign) << "bit " << bit;
+      preamble[bit / 8] ^= mask;
+    }
+  }
+  EXPECT_TRUE(shared_memory::open(*at));
+}
+
 TEST(SharedMemoryPosix, ATruncatedOrGrownSegmentIsForeign) {
   for (const off_t length : {0, 64, 128, 4096, 20'000}) {
     const scratch at = scratch::posix();
@@ -317,6 +444,21 @@ TEST(SharedMemorySysv, ASegmentOfAnotherProgramIsForeignAndUntouched) {
   EXPECT_EQ(code_of(shared_memory::open_or_create(*at, 4096 - 128, 0600, leave_raw)), errc::foreign);
   EXPECT_EQ(theirs[0], 1);
   ::shmdt(theirs);
+}
+
+TEST(SharedMemorySysv, NoiseAndWhatIsTooSmallIsForeign) {
+  for (const std::size_t length : {std::size_t{1}, std::size_t{128}, std::size_t{4096}}) {
+    const scratch at = scratch::sysv();
+    const int id = ::shmget((*at).key(), length, IPC_CREAT | IPC_EXCL | 0600);
+    ASSERT_GE(id, 0);
+    void* const theirs = ::shmat(id, nullptr, 0);
+    const std::string content = noise(length, 1);
+    std::memcpy(theirs, content.data(), length);
+    EXPECT_EQ(code_of(shared_memory::open(*at)), errc::foreign) << length;
+    EXPECT_EQ(code_of(shared_memory::open_or_create(*at, bytes, 0600, leave_raw)), errc::foreign) << length;
+    EXPECT_EQ(std::memcmp(theirs, content.data(), length), 0) << "touched";
+    ::shmdt(theirs);
+  }
 }
 
 TEST(SharedMemorySysv, ARawSegmentIsFinishedByTheNext) {
@@ -439,7 +581,97 @@ TEST(SharedMemoryMemfd, OtherDescriptorsAreRefused) {
   const int empty = ::memfd_create("empty", MFD_CLOEXEC);
   ASSERT_GE(empty, 0);
   EXPECT_EQ(code_of(shared_memory::adopt(empty)), errc::foreign);
+  const std::string content = noise(8192, 2);
+  ASSERT_EQ(::write(empty, content.data(), content.size()), 8192);
+  EXPECT_EQ(code_of(shared_memory::adopt(empty)), errc::foreign);
   ::close(empty);
+  const int file = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(file, 0);
+  EXPECT_EQ(code_of(shared_memory::adopt(file)), errc::foreign);
+  ::close(file);
+}
+
+TEST(SharedMemoryMemfd, ADescriptorThatForbidsWritingIsNoPermission) {
+  auto made = shared_memory::create(location::memfd("x"), bytes, 0600, leave_raw);
+  ASSERT_OK(made);
+  const std::string path = "/proc/self/fd/" + std::to_string(made->descriptor());
+  const int reader = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(reader, 0);
+  EXPECT_EQ(code_of(shared_memory::adopt(reader)), errc::no_permission);
+  ::close(reader);
+}
+
+TEST(SharedMemoryMemfd, TheModeIsExactWhateverTheUmask) {
+  const mode_t before = ::umask(077);
+  auto made = shared_memory::create(location::memfd("x"), bytes, 0640, leave_raw);
+  ::umask(before);
+  ASSERT_OK(made);
+  struct stat info {};
+  ASSERT_EQ(::fstat(made->descriptor(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0640U);
+}
+
+TEST(SharedMemory, AllItsRoomIsReservedAtCreation) {
+  const scratch posix = scratch::posix();
+  const scratch sysv = scratch::sysv();
+  for (const location& where : {*posix, *sysv, location::anonymous(), location::memfd("x")}) {
+    auto made = shared_memory::create(where, 1 << 20, 0600, leave_raw);
+    ASSERT_OK(made);
+    std::vector<unsigned char> resident((made->size() + 128 + 4095) / 4096);
+    ASSERT_EQ(::mincore(static_cast<std::byte*>(made->base()) - 128, made->size() + 128, resident.data()), 0);
+    auto backed =
+        static_cast<std::size_t>(std::count_if(resident.begin(), resident.end(), [](auto p) { return p & 1; }));
+    if (made->descriptor() >= 0) {  // mincore does not count a page of a file that nobody has touched
+      struct stat info {};
+      ASSERT_EQ(::fstat(made->descriptor(), &info), 0);
+      backed = static_cast<std::size_t>(info.st_blocks) * 512 / 4096;
+    }
+    EXPECT_EQ(backed, resident.size()) << where.describe() << ": pages";
+  }
+}
+
+// A /dev/shm of one MiB, seen by the calling process alone.
+bool have_a_small_dev_shm() {
+  if (::unshare(CLONE_NEWNS) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+  return ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("small", "/dev/shm", "tmpfs", 0, "size=1m") == 0;
+}
+
+TEST(SharedMemoryPosix, AFullFileSystemIsAnErrorAtCreationAndNoSigbusLater) {
+  if (in_child(have_a_small_dev_shm) != 0) GTEST_SKIP() << "may not mount";
+  EXPECT_EQ(in_child([] {
+              if (!have_a_small_dev_shm()) return false;
+              const location where = location::posix("ring");
+              const auto too_much = shared_memory::create(where, 2 << 20, 0600, leave_raw);
+              if (too_much || too_much.error().code != errc::no_space) return false;
+              if (!std::filesystem::is_empty("/dev/shm")) return false;
+              auto made = shared_memory::create(where, 600'000, 0600, leave_raw);
+              if (!made) return false;
+              const int other = ::open("/dev/shm/other", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+              const std::vector<char> junk(4096);
+              while (::write(other, junk.data(), junk.size()) > 0) {
+              }
+              if (errno != ENOSPC) return false;
+              std::memset(made->base(), 1, made->size());
+              const auto another = shared_memory::create(location::posix("another"), 4096, 0600, leave_raw);
+              return !another && another.error().code == errc::no_space;
+            }),
+            0);
+}
+
+TEST(SharedMemory, ALimitOnFilesIsAnErrorAndNoSignal) {
+  const scratch at = scratch::posix();
+  EXPECT_EQ(in_child([&] {
+              const rlimit low{4096, 4096};
+              if (::setrlimit(RLIMIT_FSIZE, &low) != 0) return false;
+              for (const location& where : {*at, location::memfd("x")}) {
+                const auto made = shared_memory::create(where, bytes, 0600, leave_raw);
+                if (made || made.error().code != errc::limit) return false;
+                if (made.error().message.find("limit of 4096") == std::string::npos) return false;
+              }
+              return true;
+            }),
+            0);
 }
 
 TEST(SharedMemory, MovingHandsTheMappingOn) {
