@@ -31,6 +31,7 @@
 #include "millrace/spsc_ring.h"
 #include "tests/support.h"
 #include "verify/races/history.h"
+#include "verify/races/jostled.h"
 
 namespace millrace {
 namespace {
@@ -39,8 +40,10 @@ using namespace std::chrono_literals;
 using races::arrival;
 using races::parcel;
 
-using rings = testing::Types<mpmc_ring<parcel>, spsc_ring<parcel>, mutex_ring<parcel>, semaphore_ring<parcel>,
-                             boost_ring<parcel>>;
+using races::jostled;
+
+using rings = testing::Types<mpmc_ring<parcel, jostled>, spsc_ring<parcel, jostled>, mutex_ring<parcel, jostled>,
+                             semaphore_ring<parcel, jostled>, boost_ring<parcel>>;
 
 constexpr std::uint64_t seed = 7;
 
@@ -133,6 +136,7 @@ int work(const task& t) {
   }
   auto ring = segment->attach();
   if (!ring) return 3;
+  jostled::seed(t.number);
   auto& shared = *static_cast<control*>(told->base());
   ++shared.attached;
   std::atomic<std::uint64_t>& done = shared.done[t.number];
@@ -241,6 +245,7 @@ class ExecTest : public testing::Test {
       ASSERT_TRUE(shared_memory::unlink(segment.memory().where()));
     }
     for (std::uint32_t victim = 0; victim != all; ++victim) ASSERT_NO_FATAL_FAILURE(stop_and_continue(victim));
+    ASSERT_TRUE(reached_by_peers([&] { return total() > 40'000; }));  // a ring without a lock shows it by then
     shared().enough = 1;
     for (std::uint32_t i = 0; i != a_side; ++i) EXPECT_TRUE(peers_[i].succeeded()) << "producer " << i;
     segment.attach()->close();
