@@ -82,6 +82,8 @@
 #undef sem_wait
 // clang-format on
 
+static_assert(rl::atomic_history_size == 8, "not the patched Relacy: depend on @relacy, see third_party/relacy.bzl");
+
 namespace verify {
 
 inline rl::debug_info info(const site& s) noexcept { return rl::debug_info(s.function, s.file(), s.line); }
@@ -202,11 +204,12 @@ class mortality {
 };
 
 // What Relacy's memory model leaves out: load buffering, stores that overtake each
-// other in modification order, values older than a few stores, and a failed CAS
-// that reads a stale value. Two fences order plain accesses here, which in C++
-// takes an atomic between them: a missing release or acquire shows only in the
-// executions that have no heavy fence between the two accesses. A light fence is
-// a step and nothing else: what it asks of the *compiler* no model here tests.
+// other in modification order, values more than seven stores old, and a failed CAS
+// that reads a stale value (model/litmus_test.cc has each as a test). Two fences
+// order plain accesses here, which in C++ takes an atomic between them: a missing
+// release or acquire shows only in the executions that have no heavy fence between
+// the two accesses. A light fence is a step and nothing else: what it asks of the
+// *compiler* no model here tests.
 struct relacy_platform {
   static constexpr unsigned spins = 0;  // polling is what the scheduler does anyway
 

@@ -165,5 +165,134 @@ TEST(LitmusTest, AMutexExcludes) {
   expect_clean(counting(counting::entry::timed), random_executions(100'000));
 }
 
+// Words and loops of no ring: what the memory model itself shows and does not.
+// Each is what two threads do, and what is claimed of the words afterwards.
+struct program {
+  std::function<void(words&)> first;
+  std::function<void(words&)> second;
+  std::function<bool(words&)> claim;
+};
+
+class running : public litmus {
+ public:
+  explicit running(program p) : program_(std::move(p)) {}
+  void thread(unsigned index) override { (index == 0 ? program_.first : program_.second)(w()); }
+  void after() override { check(program_.claim(w()), "the outcome is not the weak one"); }
+
+ private:
+  program program_;
+};
+
+// The machine may show any of these outcomes. Where a search to the end does not,
+// the model is blind: the claim holds here, and nobody may rely on it.
+void expect_shown(program p) { expect_caught(running(std::move(p)), exhaustive(), verdict::assertion); }
+void expect_not_shown(program p) { expect_clean(running(std::move(p)), exhaustive()); }
+
+// After `stores` stores to x are known to have been executed, the value of the
+// first or a later one is read.
+program reading_stale(std::uint32_t stores) {
+  auto saw = std::make_shared<std::uint32_t>();
+  return {[stores](words& w) {
+            for (std::uint32_t i = 1; i <= stores; ++i) w.x.store(i, relaxed);
+            w.y.store(1, relaxed);
+          },
+          [saw](words& w) {
+            *saw = UINT32_MAX;
+            if (w.y.load(relaxed) == 1) *saw = w.x.load(relaxed);
+          },
+          [saw](words&) { return *saw != 0; }};
+}
+
+// Not with Relacy as it comes, in which one store is as far back as this search looks.
+TEST(LitmusTest, AReadMayBeSevenStoresOld) { expect_shown(reading_stale(7)); }
+
+TEST(LitmusTest, NotShown_AReadEightStoresOld) { expect_not_shown(reading_stale(8)); }
+
+// A datum, then x = 1 released, then x = 2 by the same thread, which is `second_store`.
+class release_sequence : public litmus {
+ public:
+  explicit release_sequence(std::function<void(word&)> second_store) : second_store_(std::move(second_store)) {}
+  void thread(unsigned index) override {
+    if (index == 0) {
+      w().datum.write(message::of(0, 1));
+      w().x.store(1, release);
+      second_store_(w().x);
+    } else if (w().x.load(acquire) == 2) {
+      message m;
+      w().datum.read(m);
+    }
+  }
+
+ private:
+  std::function<void(word&)> second_store_;
+};
+
+// Not with Relacy as it comes, which has C++11's rule.
+TEST(LitmusTest, AStoreEndsAReleaseSequence) {
+  expect_caught(release_sequence([](word& x) { x.store(2, relaxed); }), exhaustive(), verdict::data_race);
+}
+
+TEST(LitmusTest, AReadModifyWriteContinuesAReleaseSequence) {
+  expect_clean(release_sequence([](word& x) { x.fetch_add(1, relaxed); }), exhaustive());
+}
+
+// Each thread reads the value that the other stores afterwards.
+TEST(LitmusTest, NotShown_LoadBuffering) {
+  auto saw_x = std::make_shared<std::uint32_t>();
+  auto saw_y = std::make_shared<std::uint32_t>();
+  expect_not_shown({[saw_x](words& w) {
+                      *saw_x = w.x.load(relaxed);
+                      w.y.store(1, relaxed);
+                    },
+                    [saw_y](words& w) {
+                      *saw_y = w.y.load(relaxed);
+                      w.x.store(1, relaxed);
+                    },
+                    [saw_x, saw_y](words&) { return *saw_x == 0 || *saw_y == 0; }});
+}
+
+// Of two stores to one word the one executed last is the last there: no store is
+// overtaken on its way to memory. First 2+2W, then S.
+TEST(LitmusTest, NotShown_EachThreadsFirstStoreComesLast) {
+  expect_not_shown({[](words& w) {
+                      w.x.store(1, relaxed);
+                      w.y.store(2, relaxed);
+                    },
+                    [](words& w) {
+                      w.y.store(1, relaxed);
+                      w.x.store(2, relaxed);
+                    },
+                    [](words& w) { return w.x.load(relaxed) != 1 || w.y.load(relaxed) != 1; }});
+}
+
+TEST(LitmusTest, NotShown_AStoreOvertakenByTheAnswerToALaterOne) {
+  auto saw_y = std::make_shared<std::uint32_t>();
+  expect_not_shown({[](words& w) {
+                      w.x.store(2, relaxed);
+                      w.y.store(1, relaxed);
+                    },
+                    [saw_y](words& w) {
+                      *saw_y = w.y.load(relaxed);
+                      w.x.store(1, relaxed);
+                    },
+                    [saw_y](words& w) { return *saw_y != 1 || w.x.load(relaxed) != 2; }});
+}
+
+// A load in its place may (see AReadMayBeSevenStoresOld).
+TEST(LitmusTest, NotShown_AFailedCompareExchangeThatReadsAStaleValue) {
+  auto saw = std::make_shared<std::uint32_t>();
+  expect_not_shown({[](words& w) {
+                      w.x.store(1, relaxed);
+                      w.y.store(1, relaxed);
+                    },
+                    [saw](words& w) {
+                      std::uint32_t expected = 5;
+                      *saw = UINT32_MAX;
+                      if (w.y.load(relaxed) == 1 && !w.x.compare_exchange_strong(expected, 6, relaxed, relaxed))
+                        *saw = expected;
+                    },
+                    [saw](words&) { return *saw != 0; }});
+}
+
 }  // namespace
 }  // namespace verify
