@@ -32,6 +32,7 @@
 #include "millrace/futex.h"
 #include "millrace/platform.h"
 #include "millrace/robust_mutex.h"
+#include "verify/recorder.h"
 #include "verify/site.h"
 
 // clang-format off
@@ -98,6 +99,10 @@ class registry {
   };
 
   static void forget_all() noexcept { first_ = nullptr; }  // an execution that failed drops nothing
+  template <class F>
+  static void for_each(F f) {
+    for (const entry* e = first_; e != nullptr; e = e->next) f(e);
+  }
   static void add(entry& e) noexcept {
     e.next = first_;
     first_ = &e;
@@ -126,6 +131,7 @@ class registered : registry::entry {
   registered& operator=(const registered&) = delete;
 
   Object& operator*() const noexcept { return object_; }
+  const registry::entry* entry() const noexcept { return this; }
 
  private:
   union {
@@ -166,9 +172,15 @@ inline std::memory_order asked_on_failure(std::memory_order order, site s) noexc
   return active_mutation.at(mutation::kind::failure_order, s) ? active_mutation.weakened : order;
 }
 
+inline void tell(step s) {
+  s.thread = static_cast<unsigned>(rl::ctx().current_thread());
+  recorder::installed->record(s);
+}
+
 inline void log(site where, const char* what) {
   rl::context& c = rl::ctx();
   if (c.collecting_history()) c.exec_log_msg(info(where), what);
+  if (recorder::installed != nullptr) tell({.where = where, .event = what});
 }
 
 // SIGKILL. A thread marked mortal may stop for ever before any of its steps: it
@@ -224,31 +236,32 @@ struct relacy_platform {
 
     T load(std::memory_order order = std::memory_order::seq_cst, site s = site::here()) const noexcept {
       mortality::step(s);
-      return (*object_).load(to_relacy(asked(order, s)), info(s));
+      return told(step::kind::load, s, (*object_).load(to_relacy(asked(order, s)), info(s)));
     }
     void store(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
       mortality::step(s);
       (*object_).store(value, to_relacy(asked(order, s)), info(s));
+      told(step::kind::store, s, value);
     }
     T exchange(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
       mortality::step(s);
-      return (*object_).exchange(value, to_relacy(asked(order, s)), info(s));
+      return told(step::kind::update, s, (*object_).exchange(value, to_relacy(asked(order, s)), info(s)));
     }
     T fetch_add(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
       mortality::step(s);
-      return (*object_).fetch_add(value, to_relacy(asked(order, s)), info(s));
+      return told(step::kind::update, s, (*object_).fetch_add(value, to_relacy(asked(order, s)), info(s)));
     }
     T fetch_sub(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
       mortality::step(s);
-      return (*object_).fetch_sub(value, to_relacy(asked(order, s)), info(s));
+      return told(step::kind::update, s, (*object_).fetch_sub(value, to_relacy(asked(order, s)), info(s)));
     }
     T fetch_or(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
       mortality::step(s);
-      return (*object_).fetch_or(value, to_relacy(asked(order, s)), info(s));
+      return told(step::kind::update, s, (*object_).fetch_or(value, to_relacy(asked(order, s)), info(s)));
     }
     T fetch_and(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
       mortality::step(s);
-      return (*object_).fetch_and(value, to_relacy(asked(order, s)), info(s));
+      return told(step::kind::update, s, (*object_).fetch_and(value, to_relacy(asked(order, s)), info(s)));
     }
     bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure,
                                  site s = site::here()) noexcept {
@@ -265,8 +278,22 @@ struct relacy_platform {
     template <bool Weak>
     bool compare_exchange(T& expected, T desired, std::memory_order success, std::memory_order failure, site s) {
       mortality::step(s);
-      return (*object_).compare_exchange(rl::bool_t<Weak>(), expected, desired,
-                                         to_relacy(strong_enough(success, failure)), to_relacy(failure), info(s));
+      const bool done =
+          (*object_).compare_exchange(rl::bool_t<Weak>(), expected, desired, to_relacy(strong_enough(success, failure)),
+                                      to_relacy(failure), info(s));
+      told(done ? step::kind::update : step::kind::failed_compare, s, expected);
+      return done;
+    }
+
+    T told(step::kind what, site s, T found) const noexcept {
+      if (recorder::installed != nullptr) {
+        tell({.what = what,
+              .where = s,
+              .object = object_.entry(),
+              .found = bits::of(found),
+              .left = bits::of((*object_).debug_value())});
+      }
+      return found;
     }
 
     registered<rl::atomic<T>> object_;
@@ -278,10 +305,15 @@ struct relacy_platform {
    public:
     void read(T& out, site s = site::here()) const noexcept {
       mortality::step(s);
+      if (recorder::installed != nullptr) tell({.what = step::kind::read, .where = s, .object = object_.entry()});
       out = (*object_)(info(s)).load().value;
+      if (recorder::installed != nullptr) recorder::installed->returned(bits::of(out));
     }
     void write(const T& in, site s = site::here()) noexcept {
       mortality::step(s);
+      if (recorder::installed != nullptr) {
+        tell({.what = step::kind::write, .where = s, .object = object_.entry(), .left = bits::of(in)});
+      }
       (*object_)(info(s)).store(in);
     }
 

@@ -39,7 +39,9 @@ struct message {
 
 // A claim about the code under test; its line heads the history if it fails.
 inline void check(bool holds, const char* claim, site s = site::here()) {
-  if (!holds) rl::ctx().fail_test(claim, rl::test_result_user_assert_failed, info(s));
+  if (holds) return;
+  if (recorder::installed != nullptr) tell({.where = s, .event = claim});
+  rl::ctx().fail_test(claim, rl::test_result_user_assert_failed, info(s));
 }
 
 // Memory with one ring in it, made anew before each execution.

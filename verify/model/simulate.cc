@@ -20,10 +20,13 @@ struct suite : rl::test_suite<suite<Threads>, Threads> {
     auto* const current = static_cast<rl::aligned<rl::thread_info<Threads>>*>(rl::ctx().threadx_);
     auto* const first = current - current->index_;
     for (int i = 0; i != Threads; ++i) relacy_platform::set_thread(first + i);
+    if (recorder::installed != nullptr) recorder::installed->execution_begins();
     under_test->before();
+    if (recorder::installed != nullptr) recorder::installed->threads_begin();
   }
   void thread(unsigned index) { under_test->thread(index); }
   void after() {
+    if (recorder::installed != nullptr) recorder::installed->threads_end();
     under_test->after();
     registry::drop_all();
   }
@@ -45,6 +48,42 @@ verdict judge(rl::test_result_e result) {
       return verdict::livelock;
     default:
       return verdict::other;
+  }
+}
+
+rl::test_params parameters(const search& how, std::ostream& history, std::ostream& progress) {
+  rl::test_params params;  // fresh ones each time: they hold results, too
+  params.output_stream = &history;
+  params.progress_stream = &progress;
+  params.execution_depth_limit = 3000;
+  switch (how.how) {
+    case search::kind::random:
+      params.search_type = rl::sched_random;
+      params.iteration_count = how.amount;
+      break;
+    case search::kind::bounded:
+      params.search_type = rl::sched_bound;
+      params.context_bound = static_cast<unsigned>(how.amount);
+      break;
+    case search::kind::exhaustive:
+      params.search_type = rl::sched_full;
+      break;
+  }
+  return params;
+}
+
+template <class Run>
+void with_suite(scenario& s, Run run) {
+  under_test = &s;
+  switch (s.threads()) {
+    case 2:
+      return run.template operator()<suite<2>>();
+    case 3:
+      return run.template operator()<suite<3>>();
+    case 4:
+      return run.template operator()<suite<4>>();
+    default:
+      ADD_FAILURE() << "no model has " << s.threads() << " threads";
   }
 }
 
@@ -75,40 +114,53 @@ std::ostream& operator<<(std::ostream& out, verdict v) {
 }
 
 outcome simulate(scenario& s, const search& how) {
-  rl::test_params params;  // a fresh one each time: it holds results, too
   rl::ostringstream history;
   rl::ostringstream progress;
-  params.output_stream = &history;
-  params.progress_stream = &progress;
-  params.execution_depth_limit = 3000;
-  switch (how.how) {
-    case search::kind::random:
-      params.search_type = rl::sched_random;
-      params.iteration_count = how.amount;
-      break;
-    case search::kind::bounded:
-      params.search_type = rl::sched_bound;
-      params.context_bound = static_cast<unsigned>(how.amount);
-      break;
-    case search::kind::exhaustive:
-      params.search_type = rl::sched_full;
-      break;
-  }
-  under_test = &s;
-  switch (s.threads()) {
-    case 2:
-      rl::simulate<suite<2>>(params);
-      break;
-    case 3:
-      rl::simulate<suite<3>>(params);
-      break;
-    case 4:
-      rl::simulate<suite<4>>(params);
-      break;
-    default:
-      ADD_FAILURE() << "no model has " << s.threads() << " threads";
-  }
+  rl::test_params params = parameters(how, history, progress);
+  with_suite(s, [&]<class Suite>() { rl::simulate<Suite>(params); });
   return {judge(params.test_result), params.stop_iteration, history.str().c_str()};
+}
+
+stop run_on(scenario& s, const search& how, const std::string& from) {
+  // Relacy would not notice that it starts behind the end.
+  if (how.how == search::kind::random && !from.empty() && std::stoull(from) > how.amount) {
+    return {verdict::clean, how.amount, {}};
+  }
+  rl::ostringstream history;
+  rl::ostringstream progress;
+  rl::test_params params = parameters(how, history, progress);
+  params.initial_state = from.c_str();
+  rl::ostringstream at;
+  with_suite(s, [&]<class Suite>() {
+    constexpr int threads = Suite::params::thread_count;
+    if (how.how == search::kind::random) rl::run_test<Suite, rl::random_scheduler<threads>>(params, at, false);
+    if (how.how == search::kind::bounded) rl::run_test<Suite, rl::context_bound_scheduler<threads>>(params, at, false);
+    if (how.how == search::kind::exhaustive) rl::run_test<Suite, rl::full_search_scheduler<threads>>(params, at, false);
+  });
+  return {judge(params.test_result), params.stop_iteration, at.str().c_str()};
+}
+
+// Relacy writes an execution down as its number and, but for random ones, as the
+// choices on its way: how many there were, and for each of how many, which, and why.
+std::string execution_after(const std::string& at) {
+  struct choice {
+    unsigned of, taken, why;
+  };
+  std::istringstream in(at);
+  std::uint64_t number = 0;
+  in >> number;
+  std::ostringstream next;
+  next << number + 1 << " ";
+  std::size_t count = 0;
+  if (!(in >> count)) return next.str();
+  std::vector<choice> path(count);
+  for (choice& c : path) in >> c.of >> c.taken >> c.why;
+  while (!path.empty() && path.back().taken + 1 == path.back().of) path.pop_back();
+  if (path.empty()) return {};
+  ++path.back().taken;
+  next << path.size() << " ";
+  for (const choice& c : path) next << c.of << " " << c.taken << " " << c.why << " ";
+  return next.str();
 }
 
 void expect_clean(scenario& s, const search& how) {

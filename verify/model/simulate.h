@@ -58,6 +58,21 @@ struct outcome {
 
 outcome simulate(scenario& s, const search& how);
 
+// For a recorder (verify/recorder.h), which wants more than one failing execution.
+struct stop {
+  verdict what;
+  std::uint64_t executions;  // since the search's first
+  std::string at;            // the failing one; none if clean
+};
+
+// Runs from execution `from` of the search (none: its first) to the first that
+// fails. With what that one is `at`, exactly that one is run again.
+stop run_on(scenario& s, const search& how, const std::string& from);
+
+// The execution that the search comes to next; none if this is its last. Of a
+// failure that came early, all executions that begin in the same way are skipped.
+std::string execution_after(const std::string& at);
+
 // For GoogleTest. Both leave the number of executions in the test's output.
 void expect_clean(scenario& s, const search& how);
 inline void expect_clean(scenario&& s, const search& how) { expect_clean(s, how); }
