@@ -236,6 +236,22 @@ TEST(LitmusTest, AReadModifyWriteContinuesAReleaseSequence) {
   expect_clean(release_sequence([](word& x) { x.fetch_add(1, relaxed); }), exhaustive());
 }
 
+// Two threads that count to eight together, in turns: one schedule of many.
+class taking_turns : public litmus {
+ public:
+  void thread(unsigned index) override {
+    for (unsigned turn = index; turn < 8; turn += 2) {
+      if (w().x.fetch_add(1, relaxed) != turn) return;
+    }
+    check(index == 0, "no turns are taken");
+  }
+};
+
+// Not with Relacy as it comes, whose generator never takes turns for so long.
+TEST(LitmusTest, RandomExecutionsReachEachShortSchedule) {
+  expect_caught(taking_turns(), random_executions(10'000), verdict::assertion);
+}
+
 // Each thread reads the value that the other stores afterwards.
 TEST(LitmusTest, NotShown_LoadBuffering) {
   auto saw_x = std::make_shared<std::uint32_t>();
