@@ -1,0 +1,117 @@
+// Tells, step by step, how something here goes wrong.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "verify/explain/explainable.h"
+#include "verify/explain/shortest.h"
+#include "verify/explain/tell.h"
+#include "verify/explain/trace.h"
+
+namespace verify::explain {
+namespace {
+
+constexpr int explained = 0;
+constexpr int not_explained = 1;
+constexpr int bad_input = 2;
+
+struct request {
+  std::string name;
+  std::string svg;
+  std::string html;
+  bool list = false;
+};
+
+const explainable* find(const std::string& name) {
+  for (const explainable& e : explainables()) {
+    if (e.name == name) return &e;
+  }
+  return nullptr;
+}
+
+std::string names() {
+  std::string all;
+  for (const explainable& e : explainables()) all += (all.empty() ? "" : ", ") + e.name;
+  return all;
+}
+
+// Bazel runs this elsewhere than where the user is.
+std::filesystem::path users(const std::string& path) {
+  const char* const directory = std::getenv("BUILD_WORKING_DIRECTORY");
+  return directory == nullptr ? std::filesystem::path(path) : directory / std::filesystem::path(path);
+}
+
+bool save(const std::string& text, const std::string& path) {
+  std::ofstream file(users(path), std::ios::binary);
+  file << text;
+  file.close();
+  if (file) return true;
+  fmt::print(stderr, "explain: cannot write {}: is its directory there, and may you write it?\n", users(path).string());
+  return false;
+}
+
+int explain(const request& r) {
+  const explainable& e = *find(r.name);
+  const auto failure = shortest(e);
+  if (!failure) {
+    fmt::print(stderr, "explain: {}: the model did not fail: nothing to explain\n", e.name);
+    return not_explained;
+  }
+  const trace t = tell(e, *failure);
+  fmt::print("{}", as_text(t));
+  if (!r.svg.empty() && !save(as_svg(t), r.svg)) return bad_input;
+  if (!r.html.empty() && !save(as_html(t), r.html)) return bad_input;
+  return explained;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(
+      "Runs the model of something broken, looks for the shortest execution that fails, and tells it step by\n"
+      "step. Exit status: 0 if told, 1 if nothing fails, 2 for bad input.");
+  request r;
+  app.add_option("NAME", r.name, "what to explain; see --list")
+      ->check(CLI::Validator(
+          [](const std::string& name) {
+            if (find(name) != nullptr) return std::string();
+            return fmt::format("expected one of {}, got {}; see --list", names(), name);
+          },
+          ""));
+  app.add_flag("--list", r.list, "list what can be explained");
+  app.add_option("--svg", r.svg, "also draw it, for a slide")->type_name("FILE");
+  app.add_option("--html", r.html, "also make a page to step through, for a browser")->type_name("FILE");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "explain: {}\n", e.what());
+    return bad_input;
+  }
+  if (r.list) {
+    for (const explainable& e : explainables()) fmt::print("{:<14} {}\n", e.name, e.what);
+    return explained;
+  }
+  if (r.name.empty()) {
+    fmt::print(stderr, "explain: expected a NAME, one of {}; see --list\n", names());
+    return bad_input;
+  }
+  return explain(r);
+}
+
+}  // namespace
+}  // namespace verify::explain
+
+int main(int argc, char** argv) {
+  try {
+    return verify::explain::run(argc, argv);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "explain: {}\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,400 @@
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "verify/explain/explainable.h"
+#include "verify/explain/recording.h"
+#include "verify/explain/shortest.h"
+#include "verify/explain/source.h"
+#include "verify/explain/tell.h"
+#include "verify/explain/trace.h"
+#include "verify/model/scenario.h"
+
+namespace verify::explain {
+
+void PrintTo(const explainable& e, std::ostream* out) { *out << e.name; }
+
+namespace {
+
+// ---- The search.
+
+// The cheapest failure of a search that gives nothing up, or none.
+std::optional<cost> cheapest(const explainable& e, const search& how) {
+  const std::unique_ptr<scenario> s = e.make();
+  const mutated changed(e.change);
+  recording r;
+  std::optional<cost> best;
+  std::string from;
+  do {
+    const stop stopped = run_on(*s, how, from);
+    if (stopped.what == verdict::clean) break;
+    const bool as_claimed = e.claim.empty() || (r.last().event != nullptr && e.claim == r.last().event);
+    if (stopped.what == e.expected && as_claimed && (!best || r.price() < *best)) best = r.price();
+    from = execution_after(stopped.at);
+  } while (!from.empty());
+  return best;
+}
+
+TEST(ExecutionAfterTest, IsTheNextChoiceNotYetTaken) {
+  // Three choices: 0 of 2, 1 of 3, 1 of 2; each with its reason.
+  EXPECT_EQ(execution_after("7 3 2 0 0 3 1 0 2 1 1 "), "8 2 2 0 0 3 2 0 ");
+  EXPECT_EQ(execution_after("8 2 2 0 0 3 2 0 "), "9 1 2 1 0 ");
+}
+
+TEST(ExecutionAfterTest, IsNoneAfterTheLast) { EXPECT_EQ(execution_after("9 1 2 1 0 "), ""); }
+
+TEST(ExecutionAfterTest, OfARandomExecutionIsTheNextNumber) { EXPECT_EQ(execution_after("41 "), "42 "); }
+
+class ExplainTest : public testing::TestWithParam<explainable> {
+ protected:
+  const explainable& e() const { return GetParam(); }
+};
+
+INSTANTIATE_TEST_SUITE_P(All, ExplainTest, testing::ValuesIn(explainables()),
+                         [](const auto& parameter) { return parameter.param.name; });
+
+TEST_P(ExplainTest, IsTheShortestOfASearchThatGivesNothingUp) {
+  const auto found = shortest(e());
+  ASSERT_TRUE(found);
+  EXPECT_EQ(cheapest(e(), found->how), found->price);
+  if (found->how.amount != 0) {
+    EXPECT_EQ(cheapest(e(), preemptions(static_cast<unsigned>(found->how.amount - 1))), std::nullopt);
+  }
+}
+
+TEST_P(ExplainTest, IsNothingIfNothingIsBroken) {
+  explainable mended = e();
+  if (mended.change.what == mutation::kind::none) GTEST_SKIP() << "the code is broken as it stands";
+  mended.change = {};
+  EXPECT_FALSE(shortest(mended, 5'000));
+}
+
+TEST_P(ExplainTest, SaysWhetherTheSearchWasCutShort) {
+  const auto whole = shortest(e());
+  ASSERT_TRUE(whole);
+  EXPECT_NE(whole->found.find("all others ruled out"), std::string::npos) << whole->found;
+  // Cut at ever more executions, it finds nothing, then something, then all.
+  for (std::uint64_t most = 1; most != 1000; ++most) {
+    const auto cut = shortest(e(), most);
+    if (!cut) continue;
+    EXPECT_GE(cut->price, whole->price);
+    if (cut->found == whole->found) return;
+    EXPECT_NE(cut->found.find("a shorter one may exist"), std::string::npos) << cut->found;
+  }
+  FAIL() << "the search needs more than 1000 executions: " << whole->found;
+}
+
+// Fails in any case, after a detour if the newest value is read, as a search tries first.
+class detour : public scenario {
+ public:
+  detour() : scenario(2) {}
+  void before() override { words_ = std::construct_at(reinterpret_cast<words*>(bytes_)); }
+  void thread(unsigned index) override {
+    if (index == 0) return words_->x.store(1, std::memory_order_relaxed);
+    if (words_->x.load(std::memory_order_relaxed) == 1) {
+      for (int i = 0; i != 5; ++i) (void)words_->y.load(std::memory_order_relaxed);
+    }
+    check(false, "it fails");
+  }
+  void after() override {}
+
+ private:
+  struct words {
+    relacy_platform::atomic<std::uint32_t> x{0};
+    relacy_platform::atomic<std::uint32_t> y{0};
+  };
+  alignas(words) std::byte bytes_[sizeof(words)];
+  words* words_ = nullptr;
+};
+
+TEST(ShortestTest, IsNotTheFirstThatFails) {
+  explainable e;
+  e.name = "detour";
+  e.expected = verdict::assertion;
+  e.claim = "it fails";
+  e.make = [] { return std::make_unique<detour>(); };
+  EXPECT_EQ(shortest(e)->price, (cost{2, 0})) << "thread 1 before thread 0: a load and the claim";
+}
+
+// Fails only if the threads take turns.
+class turns : public scenario {
+ public:
+  turns() : scenario(2) {}
+  void before() override { word_ = std::construct_at(reinterpret_cast<word*>(bytes_)); }
+  void thread(unsigned index) override {
+    for (unsigned turn = index; turn < 8; turn += 2) {
+      if (word_->fetch_add(1, std::memory_order_relaxed) != turn) return;
+    }
+    check(index == 0, "no turns are taken");
+  }
+  void after() override {}
+
+ private:
+  using word = relacy_platform::atomic<std::uint32_t>;
+  alignas(word) std::byte bytes_[sizeof(word)];
+  word* word_ = nullptr;
+};
+
+TEST(ShortestTest, OfManyPreemptionsIsFoundAtRandom) {
+  explainable e;
+  e.name = "turns";
+  e.expected = verdict::assertion;
+  e.claim = "no turns are taken";
+  e.make = [] { return std::make_unique<turns>(); };
+  const auto found = shortest(e, 10'000);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->price, (cost{9, 0}));
+  EXPECT_NE(found->found.find("random"), std::string::npos) << found->found;
+}
+
+// ---- The trace.
+
+TEST_P(ExplainTest, ReplaysStepForStep) {
+  const auto found = shortest(e());
+  ASSERT_TRUE(found);
+  EXPECT_EQ(tell(e(), *found).steps, tell(e(), *found).steps);
+}
+
+TEST_P(ExplainTest, DoesNotTellWhatDoesNotFail) {
+  const auto found = shortest(e());
+  ASSERT_TRUE(found);
+  explainable other = e();
+  other.expected = verdict::livelock;
+  EXPECT_THROW(tell(other, *found), std::runtime_error);
+}
+
+TEST_P(ExplainTest, EndsInTheFailure) {
+  const trace t = tell(e(), *shortest(e()));
+  ASSERT_FALSE(t.steps.empty());
+  EXPECT_TRUE(t.steps.back().to_blame);
+  if (e().expected == verdict::data_race) {
+    EXPECT_EQ(std::ranges::count(t.steps, true, &trace_step::to_blame), 2);
+  }
+  EXPECT_NE(t.steps.back().remark.find(e().claim), std::string::npos) << t.steps.back().remark;
+  EXPECT_FALSE(t.ending.empty());
+}
+
+TEST_P(ExplainTest, QuotesTheLineOfEachStep) {
+  for (const trace_step& s : tell(e(), *shortest(e())).steps) {
+    ASSERT_FALSE(s.code.empty()) << s.file << ":" << s.line << " " << s.action;
+    // A line that does what the step says calls something, or follows a pointer.
+    EXPECT_NE(s.code.find_first_of("(>"), std::string::npos) << s.file << ":" << s.line << " " << s.code;
+  }
+}
+
+TEST_P(ExplainTest, MemoryChangesOnlyByWriting) {
+  const trace t = tell(e(), *shortest(e()));
+  picture before = t.start;
+  for (const trace_step& s : t.steps) {
+    const bool afterwards = s.column == t.columns.size() - 1;
+    const auto as_it_was = [](picture p) {
+      for (picture::slot& slot : p.slots) slot.fresh = false;
+      return p;
+    };
+    if (!afterwards && (s.what == trace_step::kind::reads || s.what == trace_step::kind::other)) {
+      EXPECT_EQ(as_it_was(s.after), as_it_was(before)) << s.action;
+    }
+    before = s.after;
+  }
+}
+
+const explainable& named(std::string_view name) { return *std::ranges::find(explainables(), name, &explainable::name); }
+
+TEST(ExplainNamedTest, AStaleReadIsMarked) {
+  for (const char* name : {"volatile", "wake_up"}) {
+    const trace t = tell(named(name), *shortest(named(name)));
+    const auto stale = std::ranges::find(t.steps, true, &trace_step::stale);
+    ASSERT_NE(stale, t.steps.end()) << name;
+    EXPECT_NE(as_text(t).find(stale->remark), std::string::npos);
+  }
+}
+
+TEST(ExplainNamedTest, ALostMessageIsBuriedInItsSlot) {
+  const trace t = tell(named("seq_cst"), *shortest(named("seq_cst")));
+  std::vector<const trace_step*> blamed;
+  for (const trace_step& s : t.steps) {
+    if (s.to_blame && s.what == trace_step::kind::writes) blamed.push_back(&s);
+  }
+  ASSERT_EQ(blamed.size(), 2u);
+  EXPECT_NE(blamed[0]->column, blamed[1]->column);
+  EXPECT_EQ(blamed[0]->action.substr(0, 6), blamed[1]->action.substr(0, 6));
+  EXPECT_EQ(blamed[0]->line, line_with("naive_ring.h", "buffer_[last_slot_].write(m);"));
+}
+
+TEST(SourceTest, ALineIsNamedByItsText) {
+  EXPECT_EQ(source_line("event_count.h", line_with("event_count.h", "Platform::heavy_fence();")),
+            "Platform::heavy_fence();");
+  EXPECT_THROW(line_with("event_count.h", "std::uint32_t"), std::runtime_error);
+  EXPECT_THROW(line_with("event_count.h", "no such text"), std::runtime_error);
+  EXPECT_EQ(source_line("no_such_file.h", 1), "");
+}
+
+// ---- What is drawn.
+
+// Why the text is not well-formed XML, or nothing.
+std::string wrong_with(std::string_view xml) {
+  std::vector<std::string> open;
+  for (std::size_t at = 0; at < xml.size();) {
+    const std::size_t tag = std::min(xml.find('<', at), xml.size());
+    for (std::size_t a = xml.find('&', at); a < tag; a = xml.find('&', a + 1)) {
+      const std::string_view entity = xml.substr(a, std::min(xml.find(';', a), xml.size()) - a);
+      if (entity != "&amp" && entity != "&lt" && entity != "&gt" && entity != "&quot") {
+        return fmt::format("& begins no entity: {}", xml.substr(a, 20));
+      }
+    }
+    if (tag == xml.size()) break;
+    std::size_t end = tag + 1;
+    for (bool quoted = false; end < xml.size() && (quoted || xml[end] != '>'); ++end) {
+      if (xml[end] == '"') quoted = !quoted;
+      if (xml[end] == '<') return fmt::format("< within a tag: {}", xml.substr(tag, end - tag));
+    }
+    if (end == xml.size()) return fmt::format("no > ends {}", xml.substr(tag, 20));
+    const std::string_view inside = xml.substr(tag + 1, end - tag - 1);
+    const std::string name(inside.substr(0, inside.find_first_of(" \n")));
+    if (inside.starts_with('/')) {
+      if (open.empty() || "/" + open.back() != name) return fmt::format("<{}> closes nothing", name);
+      open.pop_back();
+    } else if (!inside.starts_with('!') && !inside.ends_with('/')) {
+      open.push_back(name);
+    }
+    at = end + 1;
+  }
+  return open.empty() ? "" : fmt::format("<{}> is not closed", open.back());
+}
+
+TEST(WellFormedTest, SeesWhatIsWrong) {
+  EXPECT_EQ(wrong_with("<a><b c=\"d>\"/>&lt;</a>"), "");
+  EXPECT_NE(wrong_with("<a><b></a>"), "");
+  EXPECT_NE(wrong_with("<a>"), "");
+  EXPECT_NE(wrong_with("<a>& </a>"), "");
+  EXPECT_NE(wrong_with("<a b=\"<\"/>"), "");
+}
+
+std::size_t count(std::string_view text, std::string_view what) {
+  std::size_t times = 0;
+  for (std::size_t at = text.find(what); at != std::string_view::npos; at = text.find(what, at + 1)) ++times;
+  return times;
+}
+
+TEST_P(ExplainTest, IsDrawnAsWellFormedSvg) {
+  const trace t = tell(e(), *shortest(e()));
+  const std::string svg = as_svg(t);
+  EXPECT_EQ(wrong_with(svg), "");
+  EXPECT_EQ(count(svg, "<rect class=\"box"), t.steps.size());
+  for (const trace_step& s : t.steps) EXPECT_NE(svg.find(fmt::format("{}:{}", s.file, s.line)), std::string::npos);
+}
+
+TEST_P(ExplainTest, IsAPageThatRefersToNothingElse) {
+  const trace t = tell(e(), *shortest(e()));
+  const std::string html = as_html(t);
+  EXPECT_EQ(wrong_with(html), "");
+  for (const char* reference : {"http:", "https:", "src=", "url(", "@import", "<link", "//cdn"}) {
+    EXPECT_EQ(html.find(reference), std::string::npos) << reference;
+  }
+  EXPECT_EQ(count(html, "href="), count(html, "href=\"#step-"));
+  for (std::size_t i = 1; i <= t.steps.size(); ++i) {
+    EXPECT_EQ(count(html, fmt::format("id=\"step-{}\"", i)), 1u);
+    EXPECT_EQ(count(html, fmt::format("href=\"#step-{}\"", i)), 1u);
+  }
+  for (const char* key : {"ArrowLeft", "ArrowRight", "Home", "End"}) EXPECT_NE(html.find(key), std::string::npos);
+}
+
+// The one in the repository, which README shows.
+TEST(DrawingTest, ThePictureShowsTheCodeAsItIs) {
+  std::ostringstream picture;
+  picture << std::ifstream("verify/explain/seq_cst.svg").rdbuf();
+  EXPECT_TRUE(picture.str() == as_svg(tell(named("seq_cst"), *shortest(named("seq_cst")))))
+      << "draw it anew: bazel run //verify/races:explain -- seq_cst --svg verify/explain/seq_cst.svg";
+}
+
+TEST(DrawingTest, TextIsEscaped) {
+  trace t;
+  t.columns = {"a<b"};
+  t.what = "1 < 2 & \"3\"";
+  trace_step step;
+  step.action = "x < y && z";
+  step.remark = "<i>";
+  step.file = "f&g.h";
+  step.code = "a<b>()";
+  t.steps.push_back(step);
+  t.ending = "</text>";
+  EXPECT_EQ(wrong_with(as_svg(t)), "");
+  EXPECT_EQ(wrong_with(as_html(t)), "");
+}
+
+TEST_P(ExplainTest, IsToldInARowAStepAndEndsInTheSentence) {
+  const trace t = tell(e(), *shortest(e()));
+  const std::string text = as_text(t);
+  for (std::size_t i = 0; i != t.steps.size(); ++i) {
+    const std::size_t row = text.find(fmt::format("\n{:>3}  ", i + 1));
+    ASSERT_NE(row, std::string::npos) << text;
+    const std::string line = text.substr(row + 1, text.find('\n', row + 1) - row - 1);
+    EXPECT_NE(line.find(t.steps[i].action), std::string::npos) << line;
+    EXPECT_NE(line.find(t.steps[i].code), std::string::npos) << line;
+  }
+  EXPECT_NE(text.find(t.ending), std::string::npos);
+}
+
+// ---- The program.
+
+struct finished {
+  int status;
+  std::string output;
+};
+
+finished explain(const std::string& arguments) {
+  std::FILE* const pipe = popen(("verify/explain/explain " + arguments + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) throw std::runtime_error("cannot run verify/explain/explain");
+  std::string output;
+  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) output += static_cast<char>(c);
+  const int status = pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
+}
+
+TEST(ProgramTest, ListsEachByItsName) {
+  const finished f = explain("--list");
+  EXPECT_EQ(f.status, 0) << f.output;
+  for (const explainable& e : explainables()) EXPECT_NE(f.output.find(e.name), std::string::npos) << f.output;
+}
+
+TEST(ProgramTest, RefusesANameThatItDoesNotKnow) {
+  const finished f = explain("nonsense");
+  EXPECT_EQ(f.status, 2);
+  EXPECT_NE(f.output.find("expected one of naive"), std::string::npos) << f.output;
+  EXPECT_EQ(count(f.output, "\n"), 1u) << f.output;
+}
+
+TEST(ProgramTest, WantsAName) { EXPECT_EQ(explain("").status, 2); }
+
+TEST(ProgramTest, WritesWhereItsUserIs) {
+  const std::filesystem::path here = std::filesystem::path(testing::TempDir()) / "explain_test";
+  std::filesystem::create_directories(here);
+  setenv("BUILD_WORKING_DIRECTORY", here.c_str(), 1);
+  const finished f = explain("naive --svg race.svg --html race.html");
+  EXPECT_EQ(f.status, 0) << f.output;
+  for (const char* name : {"race.svg", "race.html"}) {
+    std::ostringstream text;
+    text << std::ifstream(here / name).rdbuf();
+    EXPECT_EQ(wrong_with(text.str()), "") << name;
+    EXPECT_NE(text.str().find("naive_ring.h"), std::string::npos) << name;
+  }
+  EXPECT_EQ(explain("naive --svg no/such/directory/race.svg").status, 2);
+  unsetenv("BUILD_WORKING_DIRECTORY");
+  std::filesystem::remove_all(here);
+}
+
+}  // namespace
+}  // namespace verify::explain

@@ -1,0 +1,65 @@
+#include "verify/explain/shortest.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace verify::explain {
+namespace {
+
+constexpr unsigned most_preemptions = 4;
+
+// Runs the executions of one search, the cheapest failure so far being `best`.
+void improve(const explainable& e, scenario& s, const search& how, recording& r,
+             std::optional<failing_execution>& best) {
+  std::string from;
+  do {
+    const stop stopped = run_on(s, how, from);
+    if (stopped.what == verdict::clean || r.exhausted()) return;
+    if (is_the_failure(e, r, stopped.what)) {
+      best = {how, stopped.at, r.price(), {}};
+      r.give_up_at(r.price());
+    }
+    from = execution_after(stopped.at);
+  } while (!from.empty());
+}
+
+std::string plural(std::uint64_t n, const char* noun) { return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s"); }
+
+}  // namespace
+
+bool is_the_failure(const explainable& e, const recording& r, verdict v) {
+  if (r.gave_up() || v != e.expected) return false;
+  return e.claim.empty() || (r.last().event != nullptr && r.last().event == e.claim);
+}
+
+std::optional<failing_execution> shortest(const explainable& e, std::uint64_t most_executions) {
+  const std::unique_ptr<scenario> s = e.make();
+  const mutated changed(e.change);
+  recording r;
+  std::optional<failing_execution> best;
+  r.stop_after(most_executions);
+  for (unsigned bound = 0; bound <= most_preemptions && !best && !r.exhausted(); ++bound) {
+    improve(e, *s, preemptions(bound), r, best);
+  }
+  if (best) {
+    best->found = fmt::format("{} of the threads with {}", plural(best->price.steps, "step"),
+                              plural(best->how.amount, "preemption"));
+    best->found +=
+        r.exhausted() ? fmt::format(", the shortest in {} executions; a shorter one may exist.", most_executions)
+                      : fmt::format(
+                            "; no execution with as many or fewer preemptions fails so in fewer steps ({} run, and all "
+                            "others ruled out).",
+                            plural(r.executions(), "execution"));
+    return best;
+  }
+  r.stop_after(r.executions() + most_executions);
+  improve(e, *s, {search::kind::random, most_executions}, r, best);
+  if (best) {
+    best->found = fmt::format("{} of the threads, the shortest of {} random executions; a shorter one may exist.",
+                              plural(best->price.steps, "step"), most_executions);
+  }
+  return best;
+}
+
+}  // namespace verify::explain

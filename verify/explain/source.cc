@@ -1,0 +1,57 @@
+#include "verify/explain/source.h"
+
+#include <fmt/format.h>
+
+#include <span>
+#include <stdexcept>
+
+#include "verify/explain/source_text.h"
+
+namespace verify::explain {
+namespace {
+
+// Calls visit(number, text) for each line of a file.
+template <class Visit>
+void each_line(std::string_view file, Visit visit) {
+  for (const source_text& s : source_texts) {
+    if (s.file != file) continue;
+    unsigned number = 1;
+    for (std::size_t at = 0; at < s.text.size(); ++number) {
+      const std::size_t end = std::min(s.text.find('\n', at), s.text.size());
+      visit(number, s.text.substr(at, end - at));
+      at = end + 1;
+    }
+  }
+}
+
+}  // namespace
+
+std::string source_line(std::string_view file, unsigned number) {
+  std::string found;
+  each_line(file, [&](unsigned n, std::string_view line) {
+    if (n == number) found = line.substr(std::min(line.find_first_not_of(' '), line.size()));
+  });
+  return found;
+}
+
+std::vector<numbered_line> lines_around(std::string_view file, unsigned number, unsigned before, unsigned after) {
+  std::vector<numbered_line> found;
+  each_line(file, [&](unsigned n, std::string_view line) {
+    if (n + before >= number && n <= number + after) found.push_back({n, std::string(line)});
+  });
+  return found;
+}
+
+unsigned line_with(std::string_view file, std::string_view text) {
+  unsigned found = 0;
+  unsigned times = 0;
+  each_line(file, [&](unsigned n, std::string_view line) {
+    if (line.find(text) == std::string_view::npos) return;
+    found = n;
+    ++times;
+  });
+  if (times == 1) return found;
+  throw std::runtime_error(fmt::format("{}: {} lines hold '{}', expected 1; correct the text", file, times, text));
+}
+
+}  // namespace verify::explain
