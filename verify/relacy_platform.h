@@ -355,6 +355,13 @@ struct relacy_platform {
   }
 
   static void wake_all(const atomic<std::uint32_t>& word, site s = site::here()) noexcept {
+    wake_some(word, rl::ctx().get_thread_count(), s);
+  }
+
+  // The seam has none but wake_all: this is for a ring that is to be convicted of it.
+  static void wake_one(const atomic<std::uint32_t>& word, site s = site::here()) noexcept { wake_some(word, 1, s); }
+
+  static void wake_some(const atomic<std::uint32_t>& word, rl::thread_id_t most, site s) noexcept {
     mortality::step(s);
     rl::context& c = rl::ctx();
     c.sched();
@@ -366,7 +373,7 @@ struct relacy_platform {
     const auto count = static_cast<std::size_t>(c.get_thread_count());
     std::copy_n(knows, count, kept.begin());
     std::fill_n(knows, count, rl::timestamp_t{0});
-    (*word.object_).wake(c, c.get_thread_count(), info(s));
+    (*word.object_).wake(c, most, info(s));
     std::copy_n(kept.begin(), count, knows);
   }
 
@@ -413,6 +420,10 @@ struct relacy_platform {
         std::uint32_t held = free;
         if (take(held, s)) return taken(held);
         if (held == unrecoverable) return refused(held);
+        if (held == free) {  // let go of between two looks: there is nobody to wake us
+          relax(0, s);
+          continue;
+        }
         if (wait(holder_, held, until, s) == millrace::wait_result::timed_out) return millrace::lock_result::timed_out;
       }
     }
