@@ -1,0 +1,233 @@
+// The column Relacy of the table: each bug is convicted, its repair acquitted.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "millrace/mpmc_ring.h"
+#include "millrace/mutex_ring.h"
+#include "millrace/semaphore_ring.h"
+#include "millrace/spsc_ring.h"
+#include "verify/races/naive_ring.h"
+#include "verify/races/zoo/atomic_slots_ring.h"
+#include "verify/races/zoo/check_then_act_ring.h"
+#include "verify/races/zoo/mortal_ring.h"
+#include "verify/races/zoo/no_loop_ring.h"
+#include "verify/races/zoo/private_mutex_ring.h"
+#include "verify/races/zoo/private_semaphore_ring.h"
+#include "verify/races/zoo/relaxed_publish_ring.h"
+#include "verify/races/zoo/relaxed_ring.h"
+#include "verify/races/zoo/table.h"
+#include "verify/races/zoo/wake_one_ring.h"
+#include "verify/races/zoo/wrong_order_ring.h"
+// Relacy's names come last.
+#include "verify/model/scenario.h"
+#include "verify/races/zoo/posix_model.h"
+
+namespace verify {
+namespace {
+
+using namespace millrace::races;
+
+// Rings of the textbook push and return; shipped ones say how it went.
+template <class Call>
+void must_succeed(Call call) {
+  if constexpr (std::is_void_v<decltype(call())>) {
+    call();
+  } else {
+    check(call() == status::ok, "the call succeeds");
+  }
+}
+
+// What a thread does: so many pushes, then so many pops.
+struct acts {
+  unsigned pushes;
+  unsigned pops;
+};
+
+// Each thread that pushes at all pushes the same number; they come first.
+template <class Ring>
+class traffic : public scenario {
+ public:
+  traffic(std::uint64_t capacity, std::vector<acts> cast)
+      : scenario(static_cast<unsigned>(cast.size())), cast_(std::move(cast)), geometry_{capacity, threads()} {
+    EXPECT_LE(Ring::bytes(geometry_), sizeof(bytes_));
+  }
+
+  void before() override {
+    Ring::construct(bytes_, geometry_);
+    delivered_.clear();
+  }
+
+  void thread(unsigned index) override {
+    Ring ring(bytes_, geometry_, index);
+    for (unsigned i = 0; i != cast_[index].pushes; ++i) {
+      must_succeed([&] { return ring.push(message::of(index, i)); });
+    }
+    for (unsigned i = 0; i != cast_[index].pops; ++i) {
+      message m;
+      must_succeed([&] { return ring.pop(m); });
+      delivered_.add(index, m);
+    }
+  }
+
+  void after() override {
+    unsigned senders = 0;
+    while (senders != cast_.size() && cast_[senders].pushes != 0) ++senders;
+    delivered_.check_all(senders, cast_[0].pushes);
+  }
+
+ private:
+  std::vector<acts> cast_;
+  millrace::geometry geometry_;
+  alignas(millrace::line_bytes) std::byte bytes_[8192];
+  delivered delivered_;
+};
+
+// A producer is killed at any step, or none; another one, and a consumer, carry on.
+template <class Ring>
+class killing : public scenario {
+ public:
+  killing() : scenario(3) {}
+
+  void before() override {
+    Ring::construct(bytes_, shape);
+    ended_ = false;
+  }
+
+  void thread(unsigned index) override {
+    Ring ring(bytes_, shape, index);
+    if (index == 0) {
+      const bool lives =
+          mortality::run(most_steps, [&] { must_succeed([&] { return ring.push(message::of(0, 0)); }); });
+      if (!lives) relacy_platform::kernel_cleans_up();
+      ended_ = true;
+      return;
+    }
+    // After the death: the ring's other failing, not to wake sleepers then, is another bug.
+    while (!ended_) relacy_platform::relax(0);
+    if (index == 1) {
+      must_succeed([&] { return ring.push(message::of(1, 0)); });
+    } else {
+      message m;
+      must_succeed([&] { return ring.pop(m); });
+      check(m.intact(), "a message is delivered whole");
+    }
+  }
+
+  void after() override {}
+
+ private:
+  static constexpr unsigned most_steps = 40;
+  static constexpr millrace::geometry shape{2, 3};
+
+  alignas(millrace::line_bytes) std::byte bytes_[8192];
+  bool ended_ = false;  // set and read between steps: the fibres are one thread
+};
+
+template <template <class, class> class Ring, class Platform = posix_model>
+using on = Ring<message, Platform>;
+
+// A producer that dawdles between claiming a slot and publishing it. It may do so
+// anyway; with this the search comes there in hundreds of executions, not millions.
+struct dawdling : posix_model {
+  template <millrace::message T>
+  struct plain : posix_model::plain<T> {
+    void write(const T& in, site s = site::here()) noexcept {
+      for (unsigned i = 0; rl::ctx().current_thread() == 0 && i != 20; ++i) relax(i, s);
+      posix_model::plain<T>::write(in, s);
+    }
+  };
+};
+
+// How a bug is searched for, and whether its repair passes the same.
+struct trial {
+  std::function<outcome()> wrong;
+  std::function<outcome()> repaired;
+};
+
+template <class Wrong, class Repaired>
+trial of(std::uint64_t capacity, const std::vector<acts>& cast, std::uint64_t executions) {
+  return {[=] {
+            traffic<Wrong> s(capacity, cast);
+            return simulate(s, {search::kind::random, executions});
+          },
+          [=] {
+            traffic<Repaired> s(capacity, cast);
+            return simulate(s, {search::kind::random, 20'000});
+          }};
+}
+
+template <class Wrong, class Repaired>
+trial of_killing() {
+  return {[] {
+            killing<Wrong> s;
+            return simulate(s, {search::kind::random, 10'000});
+          },
+          [] {
+            killing<Repaired> s;
+            return simulate(s, {search::kind::random, 20'000});
+          }};
+}
+
+const std::vector<acts> two_producers{{1, 0}, {1, 0}, {0, 2}};
+const std::vector<acts> two_consumers{{2, 0}, {0, 1}, {0, 1}};
+
+// The wake-up that is lost needs three: one publishes late, two sleep.
+const std::vector<acts> push_then_pop{{1, 0}, {1, 1}, {0, 1}};
+
+using millrace::mpmc_ring;
+using millrace::mutex_ring;
+using millrace::semaphore_ring;
+using millrace::spsc_ring;
+
+const std::map<std::string_view, trial> trials{
+    {"naive", of<on<naive_ring>, on<mutex_ring>>(2, two_producers, 10'000)},
+    {"volatile", of<on<volatile_ring>, on<mutex_ring>>(2, two_producers, 10'000)},
+    {"seq_cst", of<on<seq_cst_ring>, on<mpmc_ring>>(2, two_producers, 10'000)},
+    {"atomic_slots", of<on<atomic_slots_ring>, on<mpmc_ring>>(2, two_producers, 10'000)},
+    {"relaxed", of<on<relaxed_ring>, on<spsc_ring>>(2, {{3, 0}, {0, 3}}, 10'000)},
+    {"private_mutex", of<on<private_mutex_ring>, on<mutex_ring>>(2, two_producers, 10'000)},
+    {"private_semaphore", of<on<private_semaphore_ring>, on<semaphore_ring>>(2, two_producers, 10'000)},
+    {"wrong_order", of<on<wrong_order_ring>, on<semaphore_ring>>(1, two_producers, 10'000)},
+    {"no_loop", of<on<no_loop_ring>, on<mutex_ring>>(1, two_consumers, 10'000)},
+    {"check_then_act", of<on<check_then_act_ring>, on<mutex_ring>>(1, two_producers, 10'000)},
+    {"relaxed_publish", of<on<relaxed_publish_ring>, on<mpmc_ring>>(2, {{3, 0}, {0, 3}}, 10'000)},
+    {"wake_one", of<on<wake_one_ring, dawdling>, on<mpmc_ring, dawdling>>(2, push_then_pop, 100'000)},
+    {"mortal", of_killing<on<mortal_ring>, on<mutex_ring>>()},
+};
+
+verdict expected_of(const bug& b) {
+  switch (b.by(tool::relacy).what) {
+    case finding::race:
+      return verdict::data_race;
+    case finding::damage:
+      return verdict::assertion;
+    case finding::hang:
+      return verdict::deadlock;
+    default:
+      return verdict::clean;
+  }
+}
+
+class ZooModelTest : public testing::TestWithParam<bug> {};
+
+TEST_P(ZooModelTest, IsConvictedAsTheTableSays) {
+  ASSERT_TRUE(trials.contains(GetParam().name)) << "no model";
+  const outcome o = trials.at(GetParam().name).wrong();
+  std::printf("  after %llu executions\n", static_cast<unsigned long long>(o.executions));
+  EXPECT_EQ(o.what, expected_of(GetParam())) << o.history;
+}
+
+TEST_P(ZooModelTest, TheRepairedRingIsClean) {
+  ASSERT_TRUE(trials.contains(GetParam().name)) << "no model";
+  const outcome o = trials.at(GetParam().name).repaired();
+  EXPECT_EQ(o.what, verdict::clean) << o.history;
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, ZooModelTest, testing::ValuesIn(bugs().begin(), bugs().end()),
+                         [](const auto& each) { return std::string(each.param.name); });
+
+}  // namespace
+}  // namespace verify
