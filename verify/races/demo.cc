@@ -60,6 +60,15 @@ verdict judge_run(const contender& ring, outcome done) {
   return v;
 }
 
+std::vector<scene> act_out_the_zoo() {
+  std::vector<scene> all;
+  for (const bug& b : bugs()) {
+    all.push_back({&b, perform(b.name, ring_kind::wrong, actors::processes),
+                   perform(b.name, ring_kind::repaired, actors::processes)});
+  }
+  return all;
+}
+
 int refuse(const error& e) {
   fmt::print(stderr, "demo: {}\n", e.message);
   return bad_input;
@@ -82,8 +91,11 @@ int demonstrate(const request& r) {
     all.push_back(judge_run(*c, *std::move(done)));
     if (!r.json) print_row(all.back());
   }
-  r.json ? print_json(r, all) : print_end(r, all);
-  const bool good = std::ranges::all_of(all, [&](const verdict& v) { return as_expected(v, r.each); });
+  if (!r.json) print_end(r, all);
+  const std::vector<scene> zoo = r.rings.size() == contenders().size() ? act_out_the_zoo() : std::vector<scene>{};
+  r.json ? print_json(r, all, zoo) : print_zoo(zoo);
+  const bool good = std::ranges::all_of(all, [&](const verdict& v) { return as_expected(v, r.each); }) &&
+                    std::ranges::all_of(zoo, [](const scene& s) { return as_expected(s); });
   return good ? as_promised : not_as_promised;
 }
 

@@ -238,6 +238,8 @@ TEST_F(Demo, ByDefaultCatchesTheBrokenRingsAndPassesTheShippedOnesWithinAMinute)
     EXPECT_NE(e.out.find("\n" + std::string(c.name) + ": slot "), std::string::npos) << e.out;
     EXPECT_NE(e.out.find(c.wrong->why), std::string::npos) << e.out;
   }
+  EXPECT_NE(e.out.find("\nprivate_mutex (a mutex that is not process-shared)\n  hung: "), std::string::npos) << e.out;
+  EXPECT_NE(e.out.find("13 of 13 mistakes and repairs as promised\n"), std::string::npos) << e.out;
   EXPECT_EQ(leftovers(pid), words{});
 }
 
@@ -257,6 +259,7 @@ TEST_F(Demo, JsonIsAllThatStdoutHolds) {
   EXPECT_EQ(report.get<std::string>("seed"), "7");
   EXPECT_EQ(report.get<std::string>("as_promised"), e.exit_code() == 0 ? "true" : "false");
   EXPECT_EQ(report.get_child("rings").size(), contenders().size());
+  EXPECT_EQ(report.get_child("zoo").size(), 13u);
   for (const auto& [unused, ring] : report.get_child("rings")) {
     const bool damaged = ring.get<std::string>("lost") != "0" || ring.get<std::string>("duplicated") != "0" ||
                          ring.get<std::string>("torn") != "0" || ring.get<std::string>("reordered") != "0";

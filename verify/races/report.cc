@@ -80,6 +80,18 @@ bool as_expected(const verdict& v, const plan& p) {
   return v.damaged() || !crowded(p);
 }
 
+bool as_expected(const scene& s) {
+  if (s.repaired.what != fate::fine) return false;
+  switch (s.shown->by(tool::processes).what) {
+    case finding::damage:
+      return s.wrong.what == fate::damaged;
+    case finding::hang:
+      return s.wrong.what == fate::hung;
+    default:  // what works on this machine is promised nowhere
+      return s.wrong.what != fate::stuck;
+  }
+}
+
 void print_list(bool json) {
   std::string_view comma = "[";
   for (const contender& c : contenders()) {
@@ -128,9 +140,26 @@ void print_end(const request& r, const std::vector<verdict>& all) {
   print_summary(r, all);
 }
 
-void print_json(const request& r, const std::vector<verdict>& all) {
+void print_zoo(const std::vector<scene>& zoo) {
+  if (zoo.empty()) return;
+  fmt::print(
+      "\nThe zoo: a mistake a row, acted out once between processes, and once on the shipped ring that repairs it.\n"
+      "verify/races/README.md has which tool sees it.\n\n");
+  for (const scene& s : zoo) {
+    const std::string_view why = s.shown->by(tool::processes).why;
+    fmt::print("{} ({})\n  {}{}{}; {}: {}{}\n", s.shown->name, s.shown->what, to_string(s.wrong),
+               why.empty() ? "" : ", ", why, s.shown->repaired, to_string(s.repaired),
+               as_expected(s) ? "" : "  NOT as promised");
+  }
+  const auto promised =
+      static_cast<std::size_t>(std::ranges::count_if(zoo, [](const scene& s) { return as_expected(s); }));
+  fmt::print("\n{}\n", counted(promised, zoo.size(), "mistakes and repairs", "as promised"));
+}
+
+void print_json(const request& r, const std::vector<verdict>& all, const std::vector<scene>& zoo) {
   fmt::print("{{\"producers\": {}, \"consumers\": {}, \"items\": {}, \"seed\": {}, \"as_promised\": {}, \"rings\": [",
-             r.each.ends.producers, r.each.ends.consumers, r.each.items, r.each.seed, all_as_expected(r, all));
+             r.each.ends.producers, r.each.ends.consumers, r.each.items, r.each.seed,
+             all_as_expected(r, all) && std::ranges::all_of(zoo, [](const scene& s) { return as_expected(s); }));
   std::string_view comma = "";
   for (const verdict& v : all) {
     fmt::print(
@@ -140,6 +169,13 @@ void print_json(const request& r, const std::vector<verdict>& all) {
         comma, quoted(v.ring->name), v.ring->shipped(), v.sent, v.received, v.found.lost, v.found.duplicated,
         v.found.torn, v.found.reordered, v.hung.empty() ? "null" : quoted(v.hung),
         v.died.empty() ? "null" : quoted(v.died), v.ns_per_message, quoted(in_a_word(v)), json_of(v.example));
+    comma = ",";
+  }
+  fmt::print("\n], \"zoo\": [");
+  comma = "";
+  for (const scene& s : zoo) {
+    fmt::print("{}\n  {{\"bug\": {}, \"wrong\": {}, \"repaired\": {}, \"as_promised\": {}}}", comma,
+               quoted(s.shown->name), quoted(to_string(s.wrong)), quoted(to_string(s.repaired)), as_expected(s));
     comma = ",";
   }
   fmt::print("\n]}}\n");

@@ -11,6 +11,8 @@
 #include "verify/races/options.h"
 #include "verify/races/rings.h"
 #include "verify/races/story.h"
+#include "verify/races/zoo/play.h"
+#include "verify/races/zoo/table.h"
 
 namespace millrace::races {
 
@@ -27,6 +29,16 @@ struct verdict {
   bool damaged() const { return found.any() || !hung.empty() || !died.empty(); }
 };
 
+// One bug of the zoo, acted out between processes, and so on the ring that repairs it.
+struct scene {
+  const bug* shown;
+  performance wrong{};
+  performance repaired{};
+};
+
+// Whether that is what the table of the zoo says.
+bool as_expected(const scene& s);
+
 // Whether that is what the ring promises: nothing is promised of a broken ring
 // between one producer and one consumer.
 bool as_expected(const verdict& v, const plan& p);
@@ -37,8 +49,9 @@ void print_list(bool json);
 void print_head(const request& r);
 void print_row(const verdict& v);
 void print_end(const request& r, const std::vector<verdict>& all);
+void print_zoo(const std::vector<scene>& zoo);
 
-void print_json(const request& r, const std::vector<verdict>& all);
+void print_json(const request& r, const std::vector<verdict>& all, const std::vector<scene>& zoo);
 
 }  // namespace millrace::races
 
