@@ -1,8 +1,13 @@
 #include "millrace/robust_mutex.h"
 
+#include <linux/futex.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <climits>
 #include <ctime>
 
 #if defined(__has_feature)
@@ -40,7 +45,20 @@ robust_mutex::robust_mutex() noexcept {
   pthread_mutexattr_destroy(&attributes);
 }
 
-lock_result robust_mutex::try_lock() noexcept { return from_errno(pthread_mutex_trylock(&mutex_)); }
+lock_result robust_mutex::try_lock() noexcept {
+  const int e = pthread_mutex_trylock(&mutex_);
+  if (e == ENOTRECOVERABLE) {
+    // glibc 2.36 keeps the lock that it then refuses to hand out, and every
+    // later locker would sleep for ever. Unlock as it does elsewhere; where the
+    // word does not name this thread, another glibc has done so.
+    const std::atomic_ref<int> word(mutex_.__data.__lock);
+    if ((word.load(std::memory_order_relaxed) & FUTEX_TID_MASK) == ::gettid()) {
+      word.store(0, std::memory_order_release);
+      ::syscall(SYS_futex, &mutex_.__data.__lock, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+    }
+  }
+  return from_errno(e);
+}
 
 lock_result robust_mutex::lock_until(deadline until) noexcept {
   if (until.is_never()) return from_errno(pthread_mutex_lock(&mutex_));

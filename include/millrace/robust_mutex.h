@@ -34,8 +34,7 @@ class robust_mutex {
   robust_mutex(const robust_mutex&) = delete;
   robust_mutex& operator=(const robust_mutex&) = delete;
 
-  // Never blocks; `timed_out` means that somebody holds it. (glibc 2.36 says
-  // `unrecoverable` once from here and `timed_out` ever after; lock_until is sure.)
+  // Never blocks; `timed_out` means that somebody holds it.
   lock_result try_lock() noexcept;
 
   // Blocks until the mutex is free, its owner dies, or the deadline passes.
