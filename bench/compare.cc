@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <functional>
 #include <string>
 #include <thread>
@@ -143,7 +144,7 @@ struct group {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app{"Throughput beside Boost.Lockfree and a plain Vyukov queue, ratios with their spread"};
   unsigned passes = 9;
   app.add_option("--passes", passes, "interleaved passes; the median counts")->check(CLI::Range(1u, 1000u));
@@ -191,4 +192,7 @@ int main(int argc, char** argv) {
   }
   if (!right) fmt::print("\nMESSAGES WERE LOST OR DOUBLED (rates shown as negative)\n");
   return right ? 0 : 1;
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "compare: %s\n", e.what());
+  return 2;
 }

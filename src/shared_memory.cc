@@ -288,7 +288,7 @@ std::string location::describe() const {
 shared_memory::shared_memory(location where) noexcept : where_(std::move(where)) {}
 
 shared_memory::shared_memory(shared_memory&& other) noexcept
-    : where_(other.where_),
+    : where_(std::move(other.where_)),
       mapping_(std::exchange(other.mapping_, nullptr)),
       mapped_(std::exchange(other.mapped_, 0)),
       descriptor_(std::exchange(other.descriptor_, -1)),
@@ -535,7 +535,7 @@ result<shared_memory> shared_memory::obtain_sysv(intent why, const location& whe
 
     shared_memory segment(where);
     void* at = ::shmat(id, nullptr, 0);
-    if (at == reinterpret_cast<void*>(-1)) {
+    if (reinterpret_cast<std::intptr_t>(at) == -1) {
       const int refusal = errno;
       if (fresh) ::shmctl(id, IPC_RMID, nullptr);
       if (refusal == EINVAL || refusal == EIDRM) continue;  // unlinked meanwhile

@@ -51,7 +51,7 @@ struct letter {
     return m;
   }
   std::uint32_t sum() const {
-    std::uint64_t h = from * 31u + number;
+    std::uint64_t h = std::uint64_t{from} * 31u + number;
     for (const std::uint64_t b : body) h = h * 1099511628211u + b;
     return static_cast<std::uint32_t>(h >> 16);
   }

@@ -522,7 +522,9 @@ TEST(SharedMemoryMemfd, IsSharedByItsDescriptorOverASocket) {
     message.msg_controllen = sizeof control;
     if (::recvmsg(sockets[1], &message, MSG_CMSG_CLOEXEC) != 1) ::_exit(2);
     int received = -1;
-    std::memcpy(&received, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof received);
+    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr) ::_exit(2);
+    std::memcpy(&received, CMSG_DATA(header), sizeof received);
     auto adopted = shared_memory::adopt(received);
     if (!adopted || word_of(*adopted) != 12 || adopted->created()) ::_exit(3);
     write_word(13)(adopted->base());

@@ -158,7 +158,7 @@ void describe(std::span<const call> calls, std::span<const std::uint64_t> left, 
     add_ids({c.ids.data(), c.count});
     add(": %s\n", c.returned ? millrace::to_string(c.said).data() : "killed");
   }
-  add("  left in the ring:");
+  add("%s", "  left in the ring:");
   add_ids(left);
 }
 

@@ -105,7 +105,7 @@ TEST(LinearizableTest, ClosedMeansClosedAndDrained) {
 TEST(LinearizableTest, ABatchMovesInOnePiece) {
   const call both = made(0, action::push, 1, 4, status::ok, {1, 2});
   const call other = made(1, action::push, 2, 3, status::ok, {9});
-  const auto popped = [](std::vector<std::uint64_t> ids) { return made(2, action::pop, 5, 6, status::ok, ids); };
+  const auto popped = [](const std::vector<std::uint64_t>& ids) { return made(2, action::pop, 5, 6, status::ok, ids); };
   EXPECT_TRUE(holds({both, other, popped({9, 1, 2})}, exact, {}, 3));
   EXPECT_TRUE(holds({both, other, popped({1, 2, 9})}, exact, {}, 3));
   EXPECT_FALSE(holds({both, other, popped({1, 9, 2})}, exact, {}, 3));

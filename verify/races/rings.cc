@@ -201,8 +201,9 @@ class lanes_channel final : public channel {
 
     bool take(shared_ring<Ring>& ring) {
       auto attached = ring.attach();
-      if (attached) lanes_.push_back(*std::move(attached));
-      return static_cast<bool>(attached);
+      if (!attached) return false;
+      lanes_.push_back(*std::move(attached));
+      return true;
     }
 
     status push(const parcel& m) override {

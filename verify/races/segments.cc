@@ -109,7 +109,7 @@ result<sysv_segment> sysv_segment::create(std::size_t bytes) {
   void* const base = shmat(id, nullptr, 0);
   const int number = errno;
   shmctl(id, IPC_RMID, nullptr);
-  if (base == reinterpret_cast<void*>(-1)) {
+  if (reinterpret_cast<std::intptr_t>(base) == -1) {
     return failure(errc::system, number, "a System V segment",
                    std::string("cannot map it (") + std::strerror(number) + ")");
   }
