@@ -42,9 +42,8 @@ class event_count {
 
   // Announces a sleeper. Look again before `wait`, or a change may be missed.
   key prepare() noexcept {
-    // acquire: pairs with the epoch's release in notify, so that a second look
-    // after a notification sees what was changed before it.
-    const std::uint32_t before = word_.fetch_or(sleepers, std::memory_order_acquire);
+    // relaxed: the heavy fence puts the second look behind it (E2).
+    const std::uint32_t before = word_.fetch_or(sleepers, std::memory_order_relaxed);
     Platform::heavy_fence();
     return before | sleepers;
   }
@@ -64,8 +63,8 @@ class event_count {
     std::uint32_t now = word_.load(std::memory_order_relaxed);
     for (unsigned turn = 0; (now & sleepers) != 0; ++turn) {
       const std::uint32_t next = (now & ~sleepers) + epoch_step;
-      // release: pairs with the acquire in prepare.
-      if (word_.compare_exchange_strong(now, next, std::memory_order_release, std::memory_order_relaxed)) {
+      // relaxed: it hands over nothing but its number. Whoever wakes, looks again.
+      if (word_.compare_exchange_strong(now, next, std::memory_order_relaxed, std::memory_order_relaxed)) {
         Platform::wake_all(word_);
         return;
       }

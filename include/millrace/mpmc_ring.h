@@ -45,11 +45,12 @@ namespace millrace {
 //     the one noted in the record of the holder of p+1, who is found in the
 //     same way and, not having published, has not touched its record. A record
 //     that starts a batch at q <= p names its owner the holder of all up to p.
-//  M4 What a failed try means. `empty`: the slot at head = p is not published
-//     and tail, read after head, stands at p: as head never passes tail, both
-//     stood at p at the instant of that read (seq_cst, as is every claim).
-//     `full` mirrors it. `busy`: somebody has claimed the slot that comes next
-//     and not published it, or did so while we looked.
+//  M4 What a failed try means. `empty`: head had come to p when it was read, and
+//     tail, read after it, stood at p: as head never passes tail, both stood at p
+//     at the instant of that read (seq_cst, as is every claim). `full` mirrors it;
+//     tail is then read once more, since a close after that instant may be missed
+//     and one before it may not. `busy`: somebody had claimed the slot that comes
+//     next and not published it, or did so while we looked.
 //
 // Progress: lock-free, except that a member stopped between claim and
 // publication makes the others see `busy` at its slot when they get there. A
@@ -221,14 +222,10 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
       const word p = position(t);
       const std::uint64_t n = ready(p, empty_state, want);
       if (n == 0) {
-        // seq_cst: M4. tail is read again after head, so that the answer stands
-        // for an instant at which both did.
+        // seq_cst: M4.
         const word h = at_.shared->head.load(std::memory_order_seq_cst);
         const word again = at_.shared->tail.load(std::memory_order_seq_cst);
-        if (again == t) {
-          if (position(h) == ((p - capacity()) & position_mask)) return {status::full};
-          if (ready(p, empty_state, 1) == 0) return {status::busy};
-        }
+        if (again == t) return {position(h) == ((p - capacity()) & position_mask) ? status::full : status::busy};
         t = again;
       } else {
         // release: the record of the next claim must not be seen before the
@@ -251,12 +248,12 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
       const word p = position(h);
       const std::uint64_t n = ready(p, full_state, want);
       if (n == 0) {
+        // seq_cst: M4.
         const word t = at_.shared->tail.load(std::memory_order_seq_cst);
-        const word again = at_.shared->head.load(std::memory_order_seq_cst);
-        if (again == h) {
-          if (position(t) == p) return {(t & closed_flag) != 0 ? status::closed : status::empty};
-          if (ready(p, full_state, 1) == 0) return {status::busy};
-        }
+        if (position(t) == p) return {(t & closed_flag) != 0 ? status::closed : status::empty};
+        // relaxed: an old head makes it busy, which it was.
+        const word again = at_.shared->head.load(std::memory_order_relaxed);
+        if (again == h) return {status::busy};
         h = again;
       } else {
         mine_->popping.store(h, std::memory_order_release);

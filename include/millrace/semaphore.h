@@ -61,7 +61,8 @@ class semaphore {
 
   // Permits can still be taken; then, instead of waiting, acquire says closed.
   void close() noexcept {
-    permits_.fetch_or(closed_bit, std::memory_order_release);
+    // relaxed: it hands over nothing but itself.
+    permits_.fetch_or(closed_bit, std::memory_order_relaxed);
     positive_.notify();
   }
 

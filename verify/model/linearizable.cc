@@ -1,7 +1,8 @@
 #include "verify/model/linearizable.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstdio>
 
 namespace verify {
 namespace {
@@ -79,9 +80,10 @@ class search {
         return true;
       case action::push:
         if (c.said == status::closed && c.count == 0) return q.closed;
+        if (c.said == status::full && c.count == 0) return (q.size == capacity_ && !q.closed) || excused(i);
         if ((q.closed && c.count != 0) || q.size + c.count > capacity_) return false;
         for (const std::uint64_t id : ids) q.push(id);
-        return c.said != status::full || c.count != 0 || q.size == capacity_ || excused(i);
+        return true;
       case action::pop:
         if (c.said == status::empty) return (q.size == 0 && !q.closed) || excused(i);
         if (c.said == status::closed) return q.size == 0 && q.closed;
@@ -145,18 +147,19 @@ bool linearizable(std::span<const call> calls, std::span<const std::uint64_t> be
 
 void describe(std::span<const call> calls, std::span<const std::uint64_t> left, std::span<char> text) {
   static constexpr const char* names[] = {"push", "pop", "close"};
-  const auto add = [&](const char* format, auto... values) {
-    const int wanted = std::snprintf(text.data(), text.size(), format, values...);
-    text = text.subspan(std::min(static_cast<std::size_t>(std::max(wanted, 0)), text.size() - 1));
+  const auto add = [&](const char* format, const auto&... values) {
+    const std::size_t room = text.size() - 1;
+    const auto [end, wanted] = fmt::format_to_n(text.data(), room, fmt::runtime(format), values...);
+    *end = '\0';
+    text = text.subspan(std::min(wanted, room));
   };
   const auto add_ids = [&](std::span<const std::uint64_t> ids) {
-    for (const std::uint64_t id : ids) add(" %u.%u", static_cast<unsigned>(id >> 8), static_cast<unsigned>(id & 0xff));
+    for (const std::uint64_t id : ids) add(" {}.{}", id >> 8, id & 0xff);
   };
   for (const call& c : calls) {
-    add("  thread %u, %2u to %2u: %s", c.thread, static_cast<unsigned>(c.began), static_cast<unsigned>(c.ended),
-        names[static_cast<std::size_t>(c.what)]);
+    add("  thread {}, {:2} to {:2}: {}", c.thread, c.began, c.ended, names[static_cast<std::size_t>(c.what)]);
     add_ids({c.ids.data(), c.count});
-    add(": %s\n", c.returned ? millrace::to_string(c.said).data() : "killed");
+    add(": {}\n", c.returned ? millrace::to_string(c.said) : "killed");
   }
   add("%s", "  left in the ring:");
   add_ids(left);

@@ -1,8 +1,37 @@
 #include "verify/model/models.h"
 
+#include <fmt/format.h>
+
 namespace verify {
 
 std::string model::title() const { return about + (shows == property::safety ? ".safety." : ".liveness.") + name; }
+
+namespace {
+
+std::string bound(const search& s) {
+  switch (s.how) {
+    case search::kind::random:
+      return fmt::format("{} at random", s.amount);
+    case search::kind::bounded:
+      return fmt::format("{} preemptions", s.amount);
+    case search::kind::exhaustive:
+      break;
+  }
+  return "all";
+}
+
+}  // namespace
+
+std::string table_row(const model& m, const search& how, std::uint64_t executions) {
+  std::string does;
+  for (const char c : m.does) {
+    if (c == '|') does += '\\';
+    does += c;
+  }
+  return fmt::format("| {} | {} | {} | {} | {} | {} | {} |", m.title(), does, bound(how), executions,
+                     how.how == search::kind::random ? "sampled" : "finished", bound(deeper(how)),
+                     how.how == search::kind::random ? "sampled" : "to its end");
+}
 
 models all_models() {
   models all;

@@ -38,6 +38,9 @@ void add_robust_mutex_models(models& to);
 
 models all_models();
 
+// The line of verify/README.md about one search of a model, which took so many executions.
+std::string table_row(const model& m, const search& how, std::uint64_t executions);
+
 }  // namespace verify
 
 #endif  // MILLRACE_VERIFY_MODEL_MODELS_H_

@@ -5,6 +5,8 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 
 namespace verify {
 namespace {
@@ -16,10 +18,21 @@ class model_test : public testing::Test {
   void TestBody() override {
     std::printf("  %s\n", model_.does.c_str());
     const bool deep = std::getenv("MILLRACE_DEEP") != nullptr;
-    for (const search& s : model_.searches) expect_clean(*model_.make(), deep ? deeper(s) : s);
+    for (const search& s : model_.searches) {
+      const outcome o = expect_clean(*model_.make(), deep ? deeper(s) : s);
+      if (!deep) expect_in_table(table_row(model_, s, o.executions));
+    }
   }
 
  private:
+  static void expect_in_table(const std::string& row) {
+    std::ifstream in("verify/README.md");
+    for (std::string line; std::getline(in, line);) {
+      if (line == row) return;
+    }
+    ADD_FAILURE() << "verify/README.md is not up to date: it lacks\n" << row << "\nbazel run //verify/model:table";
+  }
+
   model model_;
 };
 

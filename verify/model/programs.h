@@ -124,7 +124,7 @@ class programs : public scenario {
     const std::size_t count = drain(left);
     if (linearizable(journal_.calls(), std::span(before).first(setting_.stored), std::span(left).first(count),
                      setting_.capacity, promise_)) {
-      return;
+      return check_room();
     }
     explain(std::span(left).first(count));
     check(false, "the calls, in some order, are those of a bounded queue");
@@ -227,9 +227,11 @@ class programs : public scenario {
     check(got.count <= o.count, "no more is moved than was asked for");
   }
 
-  // A dead thread may have left the ring busy for ever: what was before it is gone.
+  // Where somebody may have been killed the ring is closed first: a dead one's
+  // permits are gone, and a closed ring does without.
   std::size_t drain(std::span<std::uint64_t> left) {
     Ring ring = memory_.attach(threads());
+    if (std::any_of(programs_.begin(), programs_.end(), [](const thread_program& p) { return p.mortal; })) ring.close();
     std::size_t count = 0;
     message m;
     for (status s = ring.try_pop(m); s == status::ok; s = ring.try_pop(m)) {
@@ -238,6 +240,18 @@ class programs : public scenario {
       left[count++] = m.id;
     }
     return count;
+  }
+
+  // An idle ring has all its room: no call has kept a slot, or a permit.
+  void check_room() {
+    Ring ring = memory_.attach(threads());
+    const status first = ring.try_push(message::of(threads(), 0));
+    if (first == status::closed) return;
+    check(first == status::ok, "an emptied ring has room");
+    for (unsigned i = 1; i != setting_.capacity; ++i) {
+      check(ring.try_push(message::of(threads(), i)) == status::ok, "an emptied ring has all its room");
+    }
+    check(ring.try_push(message::of(threads(), 0)) == status::full, "and no more");
   }
 
   // The history keeps the address only: the text outlives the execution.

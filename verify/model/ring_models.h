@@ -48,12 +48,15 @@ inline std::vector<scenario_text> one_to_one(std::uint64_t odd) {
       {safety, "batches_wrap", odd, 2, 1, "push3? push2? | pop3? pop? pop2?", {preemptions(2)}},
       {safety, "from_full", 2, 1, 2, "push? push? | pop? pop?", {preemptions(4)}},
       {safety, "closing", 2, 0, 0, "push? push? close | pop? pop? pop?", {preemptions(3)}},
+      {safety, "full_or_closed", 1, 0, 1, "push? push? | close", {preemptions(4)}},
+      {safety, "closed_refuses", 2, 0, 0, "push? close push? | pop? pop?", {preemptions(3)}},
 
       {liveness, "one_slot", 1, 0, 0, "push push push | pop pop pop", {preemptions(1), some}},
       {liveness, "two_slots", 2, 0, 0, "push push push push push | pop pop pop pop pop", {some}},
       {liveness, "odd_capacity", odd, 2, 0, "push push push push push | pop pop pop pop pop", {some}},
       {liveness, "batches", 2, 0, 0, "push3 push2 | pop2 pop2 pop", {some}},
       {liveness, "closing_wakes", 1, 0, 0, "push push close | pop pop pop", {preemptions(2), some}},
+      {liveness, "closing_wakes_the_producer", 1, 0, 0, "push push | close", {preemptions(3)}},
       {liveness, "timeout_races_push", 1, 0, 0, "push push~ close | pop~ pop", {preemptions(2), some}},
       {liveness, "retrying", 1, 0, 0, "push* push* push* push* | pop* pop* pop* pop*", {some}},
   };

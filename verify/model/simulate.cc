@@ -163,9 +163,10 @@ std::string execution_after(const std::string& at) {
   return next.str();
 }
 
-void expect_clean(scenario& s, const search& how) {
-  const outcome o = simulate_and_report(s, how);
+outcome expect_clean(scenario& s, const search& how) {
+  outcome o = simulate_and_report(s, how);
   EXPECT_EQ(o.what, verdict::clean) << o.history;
+  return o;
 }
 
 void expect_caught(scenario&& s, const search& how, verdict expected) {

@@ -74,8 +74,8 @@ stop run_on(scenario& s, const search& how, const std::string& from);
 std::string execution_after(const std::string& at);
 
 // For GoogleTest. Both leave the number of executions in the test's output.
-void expect_clean(scenario& s, const search& how);
-inline void expect_clean(scenario&& s, const search& how) { expect_clean(s, how); }
+outcome expect_clean(scenario& s, const search& how);
+inline outcome expect_clean(scenario&& s, const search& how) { return expect_clean(s, how); }
 void expect_caught(scenario&& s, const search& how, verdict expected);
 
 }  // namespace verify
