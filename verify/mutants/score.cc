@@ -170,7 +170,8 @@ int main(int argc, char** argv) {
   for (const std::string& path : headers) {
     const std::string file = path.substr(path.rfind('/') + 1);
     const std::string text = contents(path);
-    for (auto& some : {order_mutants(file, text), source_mutants_of(file, text)}) {
+    if (file == "platform.h") continue;  // its concept names orders, and accesses nothing
+    for (const auto& some : {order_mutants(file, text), source_mutants_of(file, text)}) {
       for (const mutant& m : some) {
         mutants.push_back(m);
         mutants.back().reason = reason_for(m);
