@@ -107,6 +107,9 @@ TEST(Futex, ADeadlineInThePastTimesOutAtOnce) {
   const word w{0};
   EXPECT_EQ(futex_wait(w, 0, deadline::after(-1h)), wait_result::timed_out);
   EXPECT_EQ(futex_wait(w, 0, deadline::at(deadline::clock::now() - 1s)), wait_result::timed_out);
+  for (const auto before_the_clock_began : {deadline::clock::time_point(-1ns), deadline::clock::time_point::min()}) {
+    EXPECT_EQ(futex_wait(w, 0, deadline::at(before_the_clock_began)), wait_result::timed_out);
+  }
 }
 
 TEST(Futex, AKilledWaiterLeavesNothingBehind) {

@@ -2,6 +2,7 @@
 #ifndef MILLRACE_DEADLINE_H_
 #define MILLRACE_DEADLINE_H_
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 
@@ -32,10 +33,12 @@ class deadline {
   constexpr bool is_never() const noexcept { return when_ == clock::time_point::max(); }
   constexpr clock::time_point when() const noexcept { return when_; }
 
-  // The form in which the kernel takes it: absolute, CLOCK_MONOTONIC.
+  // The form in which the kernel takes it: absolute, CLOCK_MONOTONIC. It refuses
+  // times before that clock began, which a day ago may be on a machine just booted.
   timespec to_timespec() const noexcept {
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(when_.time_since_epoch());
-    const std::chrono::nanoseconds rest = when_.time_since_epoch() - seconds;
+    const clock::duration since = std::max(when_.time_since_epoch(), clock::duration::zero());
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+    const std::chrono::nanoseconds rest = since - seconds;
     timespec t{};
     t.tv_sec = static_cast<time_t>(seconds.count());
     t.tv_nsec = static_cast<long>(rest.count());
