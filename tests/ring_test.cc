@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <numeric>
 #include <random>
 #include <string>
@@ -89,6 +90,12 @@ struct ring_name {
 TYPED_TEST_SUITE(RingTest, rings, ring_name);
 
 TYPED_TEST(RingTest, MeetsTheConcept) { static_assert(ring<TypeParam>); }
+
+template <std::size_t Alignment>
+struct alignas(Alignment) aligned_byte {
+  std::byte value;
+};
+static_assert(message<aligned_byte<line_bytes>> && !message<aligned_byte<2 * line_bytes>>);
 
 TYPED_TEST(RingTest, NewRingIsEmpty) {
   auto segment = this->make(4);
@@ -269,6 +276,7 @@ TYPED_TEST(RingTest, TimedCallsTimeOutNotBeforeTheirDeadline) {
   EXPECT_EQ(ring.push_n_for({&m, 1}, -1s), (batch_result{status::timed_out, 0}));
   ASSERT_EQ(ring.pop_for(m, -1h), status::ok);
   EXPECT_EQ(ring.pop_n_for({&m, 1}, 1ms), (batch_result{status::timed_out, 0}));
+  EXPECT_EQ(ring.pop_until(m, deadline::at(deadline::clock::time_point::min())), status::timed_out);
 }
 
 TYPED_TEST(RingTest, SleepingConsumerIsWokenByAnotherProcess) {
@@ -517,6 +525,50 @@ TYPED_TEST(RingTest, NoMoreHandlesThanPlacesAndAPlaceIsFreeAgainWhenLeft) {
     EXPECT_EQ(third.error().code, errc::limit);
   }
   EXPECT_TRUE(segment.attach());
+}
+
+// 2^50 messages are more than a test can push: it writes the words, as mpmc_ring.h
+// draws them, that an empty ring has when six more are left until positions wrap.
+TEST(MpmcRing, GoesOnWherePositionsWrap) {
+  using ring_type = mpmc_ring<letter>;
+  constexpr std::uint64_t capacity = 4;
+  constexpr std::uint64_t start = (std::uint64_t{1} << 50) - 6;
+  constexpr geometry shape{capacity, 1};
+  struct slot {
+    std::atomic<std::uint64_t> word;
+    letter payload;
+  };
+  std::vector<std::byte> memory(ring_type::bytes(shape) + line_bytes);
+  void* at = memory.data();
+  std::size_t room = memory.size();
+  ASSERT_NE(std::align(line_bytes, ring_type::bytes(shape), at, room), nullptr);
+  ring_type::construct(at, shape);
+  auto* const bytes = static_cast<std::byte*>(at);
+  for (const std::size_t index : {std::size_t{0}, line_bytes}) {  // tail, head
+    reinterpret_cast<std::atomic<std::uint64_t>*>(bytes + index)->store(start << 14);
+  }
+  auto* const slots = reinterpret_cast<slot*>(bytes + ring_type::bytes(shape)) - capacity;
+  for (std::uint64_t p = start; p != start + capacity; ++p) slots[p % capacity].word.store(p << 14);
+
+  ring_type ring(at, shape, 0);
+  std::uint64_t pushed = 0;
+  std::uint64_t popped = 0;
+  letter m;
+  for (unsigned lap = 0; lap != 4; ++lap) {
+    EXPECT_EQ(ring.try_pop(m), status::empty) << lap;
+    EXPECT_EQ(ring.size_approx(), 0u) << lap;
+    const std::array two{letter::make(0, pushed), letter::make(0, pushed + 1)};
+    ASSERT_EQ(ring.try_push_n(two), (batch_result{status::ok, 2})) << lap;
+    for (pushed += 2; pushed != popped + capacity; ++pushed) {
+      ASSERT_EQ(ring.try_push(letter::make(0, pushed)), status::ok) << lap;
+    }
+    EXPECT_EQ(ring.try_push(m), status::full) << lap;
+    EXPECT_EQ(ring.size_approx(), capacity) << lap;
+    for (; popped != pushed; ++popped) {
+      ASSERT_EQ(ring.try_pop(m), status::ok) << lap;
+      EXPECT_EQ(m.number, popped);
+    }
+  }
 }
 
 TYPED_TEST(RingTest, RefusesACapacityOfNothing) {

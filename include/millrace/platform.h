@@ -47,9 +47,10 @@
 namespace millrace {
 
 // What makes a message: bytes that may be copied from one process's mapping to
-// another's. Pointers inside it would compile, and mean nothing on arrival.
+// another's. Pointers inside it would compile, and mean nothing on arrival. Parts
+// of a segment are aligned to 128 bytes, so no message can ask for more.
 template <class T>
-concept message = std::is_trivially_copyable_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>;
+concept message = std::is_trivially_copyable_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T> && alignof(T) <= 128;
 
 struct native {
   template <class T>
