@@ -26,7 +26,8 @@ namespace millrace {
 //     that whoever prepared before it fails to sleep or is woken.
 //  E2 A notifier that reads sleepers == 0 after changing the state ran before
 //     the announcement; the heavy fence in prepare then makes its change visible
-//     to the second look (light_fence pairs with heavy_fence: a Dekker).
+//     to the second look (light_fence pairs with heavy_fence: a Dekker). Or another
+//     notifier has cleared it since: then the sleeper wakes, and prepares anew (E1).
 //  E3 Everyone is woken. Waking one would lose a wake-up: messages are published
 //     out of order, and the one that is woken may find nothing or be killed.
 //

@@ -118,7 +118,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   }
 
   // One CAS claims as many slots in a row as are free, up to the span's size;
-  // they become visible one by one, in order.
+  // they become visible one by one, in order. One that stops short says full, be
+  // the slot that stopped it full or busy: another try tells.
   batch_result try_push_n(std::span<const T> m) noexcept {
     if (m.empty()) return {};
     const claim c = claim_push(m.size());

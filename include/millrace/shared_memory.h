@@ -53,7 +53,8 @@ class location {
 // anonymous), or a raw segment that the next open_or_create or create finishes
 // (sysv, where the kernel has no way to publish a segment all at once). There
 // `initialise` may be run on memory that an earlier, killed run has written: it
-// is zeroed first, and the callback sees no difference.
+// is zeroed first, and the callback sees no difference. A living process that is
+// initialising is waited for, at most two seconds; then errc::limit.
 //
 //   segment  [ preamble, 128 bytes: ours | payload: base(), size() bytes ]
 //

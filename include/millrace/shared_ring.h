@@ -28,16 +28,18 @@ struct ring_options {
 // The segment of a `Ring`, mapped into this process. Movable; its handles refer to
 // it and must not outlive it. Inherited by fork, and then usable in the child.
 //
-// Setting up never waits for another process to finish, and prints nothing: an
-// error's message is a line fit to be shown. A process that is killed while it
-// creates leaves nothing, or something that the next creator finishes.
+// Setting up prints nothing: an error's message is a line fit to be shown. It waits
+// for nobody but a living process that is initialising the same System V segment,
+// and for that one at most two seconds (errc::limit). A process that is killed
+// while it creates leaves nothing, or something that the next creator finishes.
 template <ring Ring>
 class shared_ring {
  public:
   using value_type = typename Ring::value_type;
 
   // A handle: the ring, and a member's place in it, left when the handle goes.
-  // For one thread at a time. Not for a child of fork: that attaches its own.
+  // For one thread at a time. Not for a child of fork: that attaches its own. The
+  // place of a process that was killed stays taken.
   class handle : public Ring {
    public:
     handle(handle&& other) noexcept : Ring(other), base_(std::exchange(other.base_, nullptr)), place_(other.place_) {}

@@ -1,5 +1,5 @@
 // The platform's mutex stands for pthread's in all models: what robust_mutex.h
-// promises is shown of it here, and of the real one by //tests:robust_mutex_test.
+// promises is shown of it here, and of the real one by //tests:futex_test.
 #include "verify/model/models.h"
 #include "verify/model/scenario.h"
 
