@@ -54,7 +54,7 @@ std::vector<std::memory_order> orders_in(const std::string& call) {
 
 std::vector<access> find_accesses(const std::string& file, std::string_view text) {
   static const std::regex call(
-      R"(([\w.>\[\]()+ -]*?)(?:\.|->)(load|store|exchange|fetch_\w+|compare_exchange_\w+)\(|Platform::(\w+_fence)\()");
+      R"(([\w.>\[\]()+ -]*?)(?:\.|->)(load|store|exchange|fetch_\w+|compare_exchange_\w+)\(|(?:Platform|std)::(\w+_fence)\()");
   const std::string code = without_comments(text);
   const auto line_of = [&](std::size_t at) {
     return 1 + static_cast<unsigned>(std::count(code.begin(), code.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
@@ -70,8 +70,7 @@ std::vector<access> find_accesses(const std::string& file, std::string_view text
     std::string statement = code.substr(from, close + 1 - from);
     statement = std::regex_replace(statement, std::regex("\\s+"), " ");
     access a{file, line_of(open), line_of(close), kind_of(name), statement, orders_in(code.substr(open, close - open))};
-    // Of this project's own functions (shared_memory, futex) that are called alike.
-    if (a.what != access::kind::fence && a.orders.empty()) continue;
+    if (a.what != access::kind::fence && a.orders.empty()) a.orders = {std::memory_order::seq_cst};  // none named
     found.push_back(a);
   }
   return found;

@@ -1,4 +1,4 @@
-// Every access of a shipped header that names a memory order, and every fence.
+// Every access of a shipped header, and every fence.
 #ifndef MILLRACE_VERIFY_MUTANTS_ACCESSES_H_
 #define MILLRACE_VERIFY_MUTANTS_ACCESSES_H_
 
