@@ -47,7 +47,8 @@ namespace millrace {
 //     that starts a batch at q <= p names its owner the holder of all up to p.
 //  M4 What a failed try means. `empty`: head had come to p when it was read, and
 //     tail, read after it, stood at p: as head never passes tail, both stood at p
-//     at the instant of that read (seq_cst, as is every claim). `full` mirrors it;
+//     at the instant of that read (seq_cst, as is every claim; acquire on the first
+//     read puts the claim that it saw before the second). `full` mirrors it;
 //     tail is then read once more, since a close after that instant may be missed
 //     and one before it may not. `busy`: somebody had claimed the slot that comes
 //     next and not published it, or did so while we looked.
@@ -216,8 +217,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   slot& at(word pos) noexcept { return at_.slots[pos & mask_]; }
 
   claim claim_push(std::uint64_t want) noexcept {
-    // relaxed: a stale tail fails the CAS, or meets a slot that is ahead of it.
-    word t = at_.shared->tail.load(std::memory_order_relaxed);
+    // acquire: M4. A stale tail fails the CAS, or meets a slot that is ahead of it.
+    word t = at_.shared->tail.load(std::memory_order_acquire);
     for (unsigned turn = 0;; ++turn) {
       if ((t & closed_flag) != 0) return {status::closed};
       const word p = position(t);
@@ -237,14 +238,15 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
                                                      std::memory_order_relaxed)) {
           return {status::ok, p, member_of(t), n};
         }
-        t = at_.shared->tail.load(std::memory_order_relaxed);
+        t = at_.shared->tail.load(std::memory_order_acquire);
       }
       Platform::relax(turn);
     }
   }
 
   claim claim_pop(std::uint64_t want) noexcept {
-    word h = at_.shared->head.load(std::memory_order_relaxed);
+    // acquire: M4.
+    word h = at_.shared->head.load(std::memory_order_acquire);
     for (unsigned turn = 0;; ++turn) {
       const word p = position(h);
       const std::uint64_t n = ready(p, full_state, want);
@@ -252,8 +254,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
         // seq_cst: M4.
         const word t = at_.shared->tail.load(std::memory_order_seq_cst);
         if (position(t) == p) return {(t & closed_flag) != 0 ? status::closed : status::empty};
-        // relaxed: an old head makes it busy, which it was.
-        const word again = at_.shared->head.load(std::memory_order_relaxed);
+        // acquire: M4. An old head makes it busy, which it was.
+        const word again = at_.shared->head.load(std::memory_order_acquire);
         if (again == h) return {status::busy};
         h = again;
       } else {
@@ -262,7 +264,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
                                                      std::memory_order_relaxed)) {
           return {status::ok, p, member_of(h), n};
         }
-        h = at_.shared->head.load(std::memory_order_relaxed);
+        h = at_.shared->head.load(std::memory_order_acquire);
       }
       Platform::relax(turn);
     }

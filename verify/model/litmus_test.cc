@@ -294,6 +294,23 @@ TEST(LitmusTest, NotShown_AStoreOvertakenByTheAnswerToALaterOne) {
                     [saw_y](words& w) { return *saw_y != 1 || w.x.load(relaxed) != 2; }});
 }
 
+// One thread stores y, then x; the other sees x by a relaxed load, and then, by a
+// seq_cst one, no y. In C++ the order of all seq_cst accesses may have that last load
+// before both stores; with acquire in place of relaxed it may not.
+TEST(LitmusTest, NotShown_ASeqCstStoreThatWasReadComesLater) {
+  auto saw_x = std::make_shared<std::uint32_t>();
+  auto saw_y = std::make_shared<std::uint32_t>();
+  expect_not_shown({[](words& w) {
+                      w.y.store(1, seq_cst);
+                      w.x.store(1, seq_cst);
+                    },
+                    [saw_x, saw_y](words& w) {
+                      *saw_x = w.x.load(relaxed);
+                      *saw_y = w.y.load(seq_cst);
+                    },
+                    [saw_x, saw_y](words&) { return *saw_x == 0 || *saw_y == 1; }});
+}
+
 // A load in its place may (see AReadMayBeSevenStoresOld).
 TEST(LitmusTest, NotShown_AFailedCompareExchangeThatReadsAStaleValue) {
   auto saw = std::make_shared<std::uint32_t>();
