@@ -66,6 +66,27 @@ class sleeping : public scenario {
   event* event_ = nullptr;
 };
 
+// With nobody to notify it, and a deadline, a thread gives up.
+class giving_up : public scenario {
+ public:
+  giving_up() : scenario(2) {}
+
+  void before() override { event_ = std::construct_at(reinterpret_cast<event*>(bytes_)); }
+
+  void thread(unsigned index) override {
+    if (index != 0) return;
+    const status s = millrace::await(*event_, passed, []() noexcept { return status::empty; });
+    check(s == status::timed_out, "the deadline ends the wait");
+  }
+
+  void after() override {}
+
+ private:
+  using event = millrace::event_count<relacy_platform>;
+  alignas(event) std::byte bytes_[sizeof(event)];
+  event* event_ = nullptr;
+};
+
 // Two threads hand a token to and fro: the event is used again and again.
 class to_and_fro : public scenario {
  public:
@@ -109,6 +130,7 @@ void add_event_count_models(models& to) {
     to.push_back({"event_count", property::liveness, name, does, std::move(make), std::move(searches)});
   };
   add("sleeps", "prepare wait~ |", maker<sleeping>(), {exhaustive()});
+  add("gives_up", "await~ |", maker<giving_up>(), {exhaustive()});
   add("one_sleeper", "set notify | await", maker<waking>(1u, never), {exhaustive()});
   add("two_sleepers", "set notify | await | await", maker<waking>(2u, never),
       {preemptions(2), random_executions(200'000)});

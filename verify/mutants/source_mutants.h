@@ -23,6 +23,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"event_count.h", "(now & ~sleepers) + ", "epoch_step", "1u"},
     {"event_count.h", "void notify()", "Platform::wake_all(word_);", "-"},
     {"event_count.h", "const auto key = event.prepare();", "attempt()", "status::busy"},
+    {"event_count.h", "event.wait(key, ", "until", "deadline::never()"},
 
     // semaphore.h
     {"semaphore.h", "status try_acquire", "now & max_count", "now & (max_count - 1)"},
