@@ -62,13 +62,18 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
   status try_push(const T& m) noexcept { return try_push_n({&m, 1}).why; }
   status try_pop(T& m) noexcept { return try_pop_n({&m, 1}).why; }
 
-  batch_result try_push_n(std::span<const T> m) noexcept { return locked(shared_->mutex.try_lock(), m); }
-  batch_result try_pop_n(std::span<T> m) noexcept { return locked(shared_->mutex.try_lock(), m); }
+  batch_result try_push_n(std::span<const T> m) noexcept {
+    return m.empty() ? batch_result{} : locked(shared_->mutex.try_lock(), m);
+  }
+  batch_result try_pop_n(std::span<T> m) noexcept {
+    return m.empty() ? batch_result{} : locked(shared_->mutex.try_lock(), m);
+  }
 
   status push_until(const T& m, deadline until) noexcept { return push_n_until({&m, 1}, until).why; }
   status pop_until(T& m, deadline until) noexcept { return pop_n_until({&m, 1}, until).why; }
 
   batch_result push_n_until(std::span<const T> m, deadline until) noexcept {
+    if (m.empty()) return {};
     std::size_t count = 0;
     const status why = await(shared_->not_full, until, [&]() noexcept {
       const batch_result some = locked(shared_->mutex.lock_until(until), m.subspan(count));
@@ -78,6 +83,7 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     return {why, count};
   }
   batch_result pop_n_until(std::span<T> m, deadline until) noexcept {
+    if (m.empty()) return {};
     std::size_t count = 0;
     const status why = await(shared_->not_empty, until, [&]() noexcept {
       const batch_result some = locked(shared_->mutex.lock_until(until), m);
@@ -157,7 +163,6 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
   // Slots are found modulo the private capacity: a scribbled index can yield the
   // wrong message, never an access outside the segment.
   batch_result push_locked(std::span<const T> m) noexcept {
-    if (m.empty()) return {};
     if (is_closed()) return {status::closed, 0};
     const std::uint64_t t = get(shared_->tail);
     const std::uint64_t used = t - get(shared_->head);
@@ -168,7 +173,6 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     return {n == m.size() ? status::ok : status::full, n};
   }
   batch_result pop_locked(std::span<T> m) noexcept {
-    if (m.empty()) return {};
     const std::uint64_t h = get(shared_->head);
     const std::uint64_t n = std::min<std::uint64_t>({m.size(), get(shared_->tail) - h, capacity_});
     if (n == 0) return {is_closed() ? status::closed : status::empty, 0};

@@ -42,6 +42,7 @@ constexpr std::string_view to_string(status s) noexcept {
 
 // The answer of a batch: how many messages moved, and why it stopped there.
 // A push is `ok` when every message went in, a pop when at least one came out.
+// Of an empty span: `ok` and 0, at once.
 struct [[nodiscard]] batch_result {
   status why = status::ok;
   std::size_t count = 0;
