@@ -39,7 +39,7 @@ struct step {
   unsigned thread = 0;
   kind what = kind::event;
   site where = site::here();
-  const void* object = nullptr;  // the atomic or plain; none for an event
+  const void* object = nullptr;  // the atomic or plain; of an event, what is slept on, or none
   bits found{};                  // what a load, read or read-modify-write returned
   bits left{};                   // what the object holds afterwards: a load that found else was stale
   const char* event = nullptr;   // in words

@@ -177,10 +177,10 @@ inline void tell(step s) {
   recorder::installed->record(s);
 }
 
-inline void log(site where, const char* what) {
+inline void log(site where, const char* what, const void* object = nullptr) {
   rl::context& c = rl::ctx();
   if (c.collecting_history()) c.exec_log_msg(info(where), what);
-  if (recorder::installed != nullptr) tell({.where = where, .event = what});
+  if (recorder::installed != nullptr) tell({.where = where, .object = object, .event = what});
 }
 
 // SIGKILL. A thread marked mortal may stop for ever before any of its steps: it
@@ -340,17 +340,18 @@ struct relacy_platform {
     mortality::step(s);
     rl::context& c = rl::ctx();
     c.sched();
+    const void* const object = word.object_.entry();
     if ((*word.object_).debug_value() != expected) {
-      log(s, "futex wait: the word has changed");
+      log(s, "futex wait: the word has changed", object);
       return millrace::wait_result::changed;
     }
-    log(s, "futex wait: asleep");
+    log(s, "futex wait: asleep", object);
     const rl::unpark_reason why = (*word.object_).wait(c, !until.is_never(), /*spurious*/ true, info(s));
     if (why == rl::unpark_reason_timeout) {
-      log(s, "futex wait: timed out");
+      log(s, "futex wait: timed out", object);
       return millrace::wait_result::timed_out;
     }
-    log(s, why == rl::unpark_reason_normal ? "futex wait: woken" : "futex wait: woken for no reason");
+    log(s, why == rl::unpark_reason_normal ? "futex wait: woken" : "futex wait: woken for no reason", object);
     return millrace::wait_result::woken;
   }
 
@@ -365,7 +366,7 @@ struct relacy_platform {
     mortality::step(s);
     rl::context& c = rl::ctx();
     c.sched();
-    log(s, "futex wake");
+    log(s, "futex wake", word.object_.entry());
     // Relacy hands all that the waker knows of the others to the woken, which no
     // futex promises: so it wakes knowing nothing. Nobody else runs meanwhile.
     rl::timestamp_t* const knows = c.threadx_->acq_rel_order_;

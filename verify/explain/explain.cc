@@ -7,7 +7,9 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "verify/explain/explainable.h"
 #include "verify/explain/shortest.h"
@@ -21,6 +23,10 @@ constexpr int explained = 0;
 constexpr int not_explained = 1;
 constexpr int bad_input = 2;
 
+struct bad_name : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 struct request {
   std::string name;
   std::string svg;
@@ -28,17 +34,30 @@ struct request {
   bool list = false;
 };
 
-const explainable* find(const std::string& name) {
-  for (const explainable& e : explainables()) {
-    if (e.name == name) return &e;
-  }
-  return nullptr;
-}
-
 std::string names() {
   std::string all;
   for (const explainable& e : explainables()) all += (all.empty() ? "" : ", ") + e.name;
   return all;
+}
+
+// One of them by its name; a mutant also by a part that no other mutant's name has.
+explainable named(const std::string& name) {
+  for (const explainable& e : explainables()) {
+    if (e.name == name) return e;
+  }
+  std::vector<const mutant*> fitting;
+  std::string their_names;
+  for (const mutant& m : explainable_mutants()) {
+    if (m.name() == as_name(name)) return of_mutant(m);
+    if (m.name().find(as_name(name)) == std::string::npos) continue;
+    fitting.push_back(&m);
+    their_names += (their_names.empty() ? "" : ", ") + m.name();
+  }
+  if (fitting.size() == 1) return of_mutant(*fitting.front());
+  if (fitting.empty()) {
+    throw bad_name(fmt::format("expected one of {}, or a mutant, got {}; see --list", names(), name));
+  }
+  throw bad_name(fmt::format("{} is a part of {} names, expected one of {}", name, fitting.size(), their_names));
 }
 
 // Bazel runs this elsewhere than where the user is.
@@ -57,7 +76,7 @@ bool save(const std::string& text, const std::string& path) {
 }
 
 int explain(const request& r) {
-  const explainable& e = *find(r.name);
+  const explainable e = named(r.name);
   const auto failure = shortest(e);
   if (!failure) {
     fmt::print(stderr, "explain: {}: the model did not fail: nothing to explain\n", e.name);
@@ -75,13 +94,7 @@ int run(int argc, char** argv) {
       "Runs the model of something broken, looks for the shortest execution that fails, and tells it step by\n"
       "step. Exit status: 0 if told, 1 if nothing fails, 2 for bad input.");
   request r;
-  app.add_option("NAME", r.name, "what to explain; see --list")
-      ->check(CLI::Validator(
-          [](const std::string& name) {
-            if (find(name) != nullptr) return std::string();
-            return fmt::format("expected one of {}, got {}; see --list", names(), name);
-          },
-          ""));
+  app.add_option("NAME", r.name, "what to explain, or of a mutant's name a part that no other has; see --list");
   app.add_flag("--list", r.list, "list what can be explained");
   app.add_option("--svg", r.svg, "also draw it, for a slide")->type_name("FILE");
   app.add_option("--html", r.html, "also make a page to step through, for a browser")->type_name("FILE");
@@ -94,11 +107,12 @@ int run(int argc, char** argv) {
     return bad_input;
   }
   if (r.list) {
-    for (const explainable& e : explainables()) fmt::print("{:<14} {}\n", e.name, e.what);
+    for (const explainable& e : explainables()) fmt::print("{:<18} {}\n", e.name, e.what);
+    for (const mutant& m : explainable_mutants()) fmt::print("{}\n{:<18} {}: {}\n", m.name(), "", m.text, m.change);
     return explained;
   }
   if (r.name.empty()) {
-    fmt::print(stderr, "explain: expected a NAME, one of {}; see --list\n", names());
+    fmt::print(stderr, "explain: expected a NAME, one of {}, or a mutant; see --list\n", names());
     return bad_input;
   }
   return explain(r);
@@ -110,6 +124,9 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return verify::explain::run(argc, argv);
+  } catch (const verify::explain::bad_name& e) {
+    fmt::print(stderr, "explain: {}\n", e.what());
+    return verify::explain::bad_input;
   } catch (const std::exception& e) {
     fmt::print(stderr, "explain: {}\n", e.what());
     return 1;

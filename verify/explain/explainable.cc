@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "millrace/event_count.h"
 #include "millrace/mpmc_ring.h"
+#include "verify/explain/ending.h"
 #include "verify/explain/source.h"
 #include "verify/explain/watched_naive_ring.h"
 #include "verify/model/scenario.h"
@@ -91,6 +95,8 @@ struct unraced_payloads : relacy_platform {
   };
 };
 
+// Relaxed atomics do what those do; here it is the message that races.
+using relaxed_ring = millrace::races::textbook_ring<message, relacy_platform, volatile_index>;
 using int_ring = millrace::races::textbook_ring<message, relacy_platform, int_index>;
 using volatile_ring =
     millrace::races::textbook_ring<message, unraced_payloads<std::memory_order_relaxed>, volatile_index>;
@@ -149,90 +155,12 @@ class awaiting : public scenario {
   room* room_ = nullptr;
 };
 
-// ---- How values read.
-
-std::string number(const bits& b) { return std::to_string(b.words[0]); }
-
-// Sender and number: A1 is the first message of the first.
-std::string letter_and_number(std::uint64_t id) {
-  return fmt::format("{}{}", static_cast<char>('A' + (id >> 8)), (id & 0xff) + 1);
-}
-std::string parcel(const bits& b) { return b == bits{} ? "–" : letter_and_number(b.words[0]); }
-std::string unraced_parcel(const bits& b) { return b == bits{} ? "–" : letter_and_number(b.words[0] - 1); }
-
-picture draw_naive(std::span<const bits> values, std::string (*show)(const bits&)) {
-  picture p;
-  const std::size_t size = values.size() - 2;
-  const std::size_t in = values[0].words[0];
-  const std::size_t out = values[1].words[0];
-  for (std::size_t i = 0; i != size; ++i)
-    p.slots.push_back({show(values[2 + i]), (i + size - out) % size < (in + size - out) % size});
-  p.indices = {{"in", std::to_string(in), in % size}, {"out", std::to_string(out), out % size}};
-  return p;
-}
-picture draw_naive(std::span<const bits> values) { return draw_naive(values, parcel); }
-picture draw_unraced_naive(std::span<const bits> values) { return draw_naive(values, unraced_parcel); }
-
-std::vector<variable> naive_variables(std::size_t slots, std::string (*show)(const bits&)) {
-  std::vector<variable> all = {{"in", number}, {"out", number}};
-  for (std::size_t i = 0; i != slots; ++i) all.push_back({fmt::format("slot {}", i), show, true});
-  return all;
-}
-
-// mpmc_ring's words: a position, two bits, a member.
-constexpr unsigned position_at = 14;
-constexpr unsigned state_at = 12;
-std::string position(const bits& b) { return std::to_string(b.words[0] >> position_at); }
-std::string slot_word(const bits& b) {
-  return fmt::format("{}({})", (b.words[0] >> state_at & 1) != 0 ? "full" : "empty", b.words[0] >> position_at);
-}
-
-// event_count's word.
-std::string epoch_and_sleepers(const bits& b) {
-  return fmt::format("{}{}", b.words[0] >> 1, (b.words[0] & 1) != 0 ? " + sleepers" : "");
-}
-
-constexpr std::size_t mpmc_members = 3;
-constexpr std::size_t mpmc_slots_at = 4 + 2 * mpmc_members;
-
-picture draw_mpmc(std::span<const bits> values) {
-  picture p;
-  const std::size_t capacity = (values.size() - mpmc_slots_at) / 2;
-  for (std::size_t i = 0; i != capacity; ++i) {
-    const bits& word = values[mpmc_slots_at + 2 * i];
-    p.slots.push_back({parcel(values[mpmc_slots_at + 2 * i + 1]), (word.words[0] >> state_at & 1) != 0});
-  }
-  for (std::size_t i = 0; i != 2; ++i) {
-    const std::size_t at = values[i].words[0] >> position_at;
-    p.indices.push_back({i == 0 ? "tail" : "head", std::to_string(at), at % capacity});
-  }
-  return p;
-}
-
-std::vector<variable> mpmc_variables(std::size_t capacity) {
-  std::vector<variable> all = {{"tail", position}, {"head", position}, {"not_empty", number}, {"not_full", number}};
-  for (std::size_t i = 0; i != mpmc_members; ++i) {
-    all.push_back({fmt::format("member {}'s pushing", i), position});
-    all.push_back({fmt::format("member {}'s popping", i), position});
-  }
-  for (std::size_t i = 0; i != capacity; ++i) {
-    all.push_back({fmt::format("slot {}", i), slot_word});
-    all.push_back({fmt::format("message {}", i), parcel, true});
-  }
-  return all;
-}
-
-// Nothing of a ring: words.
-picture draw_event(std::span<const bits> values) {
-  return {{}, {{"epoch", epoch_and_sleepers(values[0])}, {"ready", number(values[1])}}};
-}
-
 // ---- What went wrong.
 
-std::string race(const std::vector<trace_step>& steps, std::string_view why) {
-  const auto first = std::ranges::find_if(steps, &trace_step::to_blame);
-  return fmt::format("Line {} and line {} touch the same memory, one of them writes, and nothing orders them: {}",
-                     first->line, steps.back().line, why);
+std::string ending_relaxed(std::vector<trace_step>& steps) {
+  return race(steps,
+              "a relaxed store of “in” says that there is a message, and releases nothing that was written before it. "
+              "The consumer may see the new “in” and not yet the message.");
 }
 
 std::string ending_naive(std::vector<trace_step>& steps) {
@@ -300,20 +228,15 @@ std::function<std::unique_ptr<scenario>()> one_to_one(std::uint64_t capacity) {
   return [capacity] { return std::make_unique<exchange<Ring>>(shape{1, 1, 1, capacity}, calls::trying); };
 }
 
-}  // namespace
-
-const std::vector<explainable>& explainables() {
-  static const std::vector<explainable> all = {
+std::vector<explainable> by_hand() {
+  return {
       {
           .name = "naive",
           .what = "The textbook's ring, int in and out, between one producer and one consumer",
           .expected = verdict::data_race,
-          .claim = "",
           .make = one_to_one<int_ring>(1),
-          .change = {},
           .threads = {"producer", "consumer", "afterwards"},
-          .variables = naive_variables(2, parcel),
-          .draw = draw_naive,
+          .memory = naive_layout(2, parcel),
           .ending = ending_naive,
       },
       {
@@ -322,10 +245,8 @@ const std::vector<explainable>& explainables() {
           .expected = verdict::assertion,
           .claim = "a message is delivered whole",
           .make = one_to_one<volatile_ring>(1),
-          .change = {},
           .threads = {"producer", "consumer", "afterwards"},
-          .variables = naive_variables(2, unraced_parcel),
-          .draw = draw_unraced_naive,
+          .memory = naive_layout(2, unraced_parcel),
           .ending = ending_volatile,
       },
       {
@@ -334,38 +255,62 @@ const std::vector<explainable>& explainables() {
           .expected = verdict::assertion,
           .claim = "no message is lost",
           .make = [] { return std::make_unique<push_then_drain<seq_cst_ring>>(2, 2); },
-          .change = {},
           .threads = {"producer A", "producer B", "consumer, later"},
-          .variables = naive_variables(3, unraced_parcel),
-          .draw = draw_unraced_naive,
+          .memory = naive_layout(3, unraced_parcel),
+          .ending = ending_seq_cst,
+      },
+      {
+          .name = "relaxed",
+          .what = "The textbook's ring, relaxed atomic in and out, between one producer and one consumer",
+          .expected = verdict::data_race,
+          .make = one_to_one<relaxed_ring>(1),
+          .threads = {"producer", "consumer", "afterwards"},
+          .memory = naive_layout(2, parcel),
+          .ending = ending_relaxed,
+      },
+      {
+          .name = "atomic_slots",
+          .what =
+              "The textbook's ring, sequentially consistent atomic in, out and slots of one word, with two producers",
+          .expected = verdict::assertion,
+          .claim = "no message is lost",
+          .make = [] { return std::make_unique<push_then_drain<seq_cst_ring>>(2, 2); },
+          .threads = {"producer A", "producer B", "consumer, later"},
+          .memory = naive_layout(3, unraced_parcel),
           .ending = ending_seq_cst,
       },
       {
           .name = "mpmc_publish",
           .what = "An mpmc_ring that publishes with a relaxed store, between one producer and one consumer",
           .expected = verdict::data_race,
-          .claim = "",
           .make = one_to_one<millrace::mpmc_ring<message, relacy_platform>>(2),
           .change =
               weakened("mpmc_ring.h", "at(pos).state.store(pack(pos, full_state, from)", std::memory_order_relaxed),
           .threads = {"producer", "consumer", "afterwards"},
-          .variables = mpmc_variables(2),
-          .draw = draw_mpmc,
+          .memory = mpmc_layout(2, 3),
           .ending = ending_mpmc,
       },
       {
           .name = "wake_up",
           .what = "An event_count without its heavy fence, one sleeper and one notifier",
           .expected = verdict::deadlock,
-          .claim = "",
           .make = [] { return std::make_unique<awaiting>(); },
           .change = without("event_count.h", "Platform::heavy_fence();"),
           .threads = {"sleeper", "notifier", "afterwards"},
-          .variables = {{"epoch", epoch_and_sleepers}, {"ready", number}},
-          .draw = draw_event,
+          .memory = event_layout({{"ready", number}}),
           .ending = ending_wake_up,
       },
   };
+}
+
+}  // namespace
+
+const std::vector<explainable>& explainables() {
+  static const std::vector<explainable> all = [] {
+    std::vector<explainable> some = by_hand();
+    std::ranges::move(zoo(), std::back_inserter(some));
+    return some;
+  }();
   return all;
 }
 

@@ -2,42 +2,55 @@
 #ifndef MILLRACE_VERIFY_EXPLAIN_EXPLAINABLE_H_
 #define MILLRACE_VERIFY_EXPLAIN_EXPLAINABLE_H_
 
+#include <cstddef>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
+#include "verify/explain/layout.h"
 #include "verify/explain/trace.h"
+#include "verify/model/models.h"
 #include "verify/model/simulate.h"
-#include "verify/recorder.h"
+#include "verify/mutants/mutants.h"
+#include "verify/site.h"
 
 namespace verify::explain {
-
-// An atomic or plain object of the scenario, and how its value reads.
-struct variable {
-  std::string name;
-  std::string (*show)(const bits& value);
-  bool is_slot = false;  // what is read from it is a message
-};
 
 struct explainable {
   std::string name;
   std::string what;  // in a line
-  // The failure that is looked for, and of a failed assertion its claim.
+  // The failure that is looked for, and of a failed assertion its claim; none: any.
   verdict expected;
-  std::string claim;
+  std::string claim{};
   std::function<std::unique_ptr<scenario>()> make;
-  mutation change;                   // of the shipped code; none if the code is broken as it stands
-  std::vector<std::string> threads;  // who they are, and who acts when they have ended
-  std::vector<variable> variables;   // all of them, in the order of their addresses
-  picture (*draw)(std::span<const bits> values);
+  // Of the shipped code; none if the code is broken as it stands.
+  mutation change{};
+  std::size_t change_in_source = no_mutant;
+  std::vector<std::string> threads{};  // who they are, and who acts when they have ended
+  layout memory;
   // What went wrong, in a sentence or two; marks the steps that are to blame,
-  // beside those of a data race, which are marked already.
-  std::string (*ending)(std::vector<trace_step>& steps);
+  // beside those of a data race, which are marked already. If there is none, the
+  // failure is told in general words, and then `why`.
+  std::function<std::string(std::vector<trace_step>& steps)> ending{};
+  std::string why{};
 };
 
+// Those with words of their own, and the zoo.
 const std::vector<explainable>& explainables();
+
+// What explains each bug of the zoo that has no entry above.
+std::vector<explainable> zoo();
+
+// Of what the threads of a model share. Throws a std::runtime_error if it is not known.
+layout layout_of(const model& m, std::size_t threads);
+
+// The mutants that some model has to kill.
+const std::vector<mutant>& explainable_mutants();
+
+// Asks the models which of them kills it: seconds. Throws a std::runtime_error
+// that says why if there is no execution to tell.
+explainable of_mutant(const mutant& m);
 
 }  // namespace verify::explain
 

@@ -32,8 +32,7 @@ th, td { padding: .15rem .5rem; text-align: left; border-bottom: 1px solid var(-
 tbody tr { height: 46px }
 tbody th { width: 2.5rem; text-align: right }
 tbody th a { color: inherit; display: block }
-td > span:first-child { white-space: nowrap }
-td.memory { width: 250px; padding: 0 }
+td.memory { width: 250px; min-width: 200px; padding: 0 }
 td code { display: none }
 .js tr.later { opacity: .3 }
 tr[aria-current] { background: var(--now); outline: 2px solid var(--edge); outline-offset: -2px }

@@ -68,8 +68,9 @@ std::string drawn(const picture& p, double x, double y) {
     g += fmt::format("<text class=\"index\" x=\"{:.1f}\" y=\"13\">{}▾</text>", middle, escaped(pointing[i]));
   }
   const double right = p.slots.empty() ? 0 : slot_width * static_cast<double>(p.slots.size()) + 12;
+  const std::size_t first = p.indices.size() > 2 ? 12 : 20;
   for (std::size_t i = 0; i != p.indices.size(); ++i) {
-    g += fmt::format("<text class=\"value\" x=\"{:.1f}\" y=\"{}\">{} = {}</text>", right, 20 + 15 * i,
+    g += fmt::format("<text class=\"value\" x=\"{:.1f}\" y=\"{}\">{} = {}</text>", right, first + 15 * i,
                      escaped(p.indices[i].name), escaped(p.indices[i].value));
   }
   return g + "</g>";

@@ -13,21 +13,28 @@ recording::recording() {
 void recording::execution_begins() {
   steps_.clear();
   price_ = {};
+  begin_ = 0;
+  end_ = never;
+  begun_ = false;
   running_ = false;
   gave_up_ = false;
 }
 
 void recording::threads_begin() {
   begin_ = steps_.size();
-  end_ = never;
+  begun_ = true;
+  list_objects();
   running_ = true;
+  if (++executions_ > most_executions_) give_up("enough executions");
+}
+
+void recording::list_objects() {
   objects_.clear();
   registry::for_each([this](const void* object) {
     if (objects_.size() == most_objects) std::abort();
     objects_.push_back(object);
   });
   std::ranges::sort(objects_, std::less<>());
-  if (++executions_ > most_executions_) give_up("enough executions");
 }
 
 void recording::record(const step& s) {

@@ -40,7 +40,9 @@ class recording : public recorder {
   bool exhausted() const noexcept { return executions_ > most_executions_; }
 
   const cost& price() const noexcept { return price_; }
-  // What before(), the threads and after() did.
+  // What before(), the threads and after() did. If before() fails, its steps are
+  // all there is, and stand for the threads'.
+  bool begun() const noexcept { return begun_; }
   std::span<const step> before() const noexcept { return std::span(steps_).first(begin_); }
   std::span<const step> threads() const noexcept {
     return std::span(steps_).first(std::min(end_, steps_.size())).subspan(begin_);
@@ -48,7 +50,10 @@ class recording : public recorder {
   std::span<const step> after() const noexcept { return std::span(steps_).subspan(std::min(end_, steps_.size())); }
   const step& last() const noexcept { return steps_.back(); }
   // Every object of the platform that before() left, by address.
-  std::span<const void* const> objects() const noexcept { return objects_; }
+  std::span<const void* const> objects() {
+    if (!begun_) list_objects();  // those that were made before the failure: they are not dropped
+    return objects_;
+  }
 
   void execution_begins() override;
   void threads_begin() override;
@@ -64,6 +69,7 @@ class recording : public recorder {
   static constexpr std::size_t never = SIZE_MAX;
 
   void give_up(const char* why);
+  void list_objects();
 
   // Room for all of them is made beforehand: Relacy counts what is allocated
   // while an execution runs.
@@ -75,6 +81,7 @@ class recording : public recorder {
   cost limit_{most_steps, 0};
   std::uint64_t most_executions_ = UINT64_MAX;
   std::uint64_t executions_ = 0;
+  bool begun_ = false;
   bool running_ = false;
   bool gave_up_ = false;
 };

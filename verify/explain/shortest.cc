@@ -9,6 +9,10 @@ namespace {
 
 constexpr unsigned most_preemptions = 4;
 
+// Most failures are within these. A thread that is woken for no reason sleeps
+// again, and so on: without a limit the first executions are very long.
+constexpr std::size_t few_steps = 100;
+
 // Runs the executions of one search, the cheapest failure so far being `best`.
 void improve(const explainable& e, scenario& s, const search& how, recording& r,
              std::optional<failing_execution>& best) {
@@ -18,6 +22,7 @@ void improve(const explainable& e, scenario& s, const search& how, recording& r,
     if (stopped.what == verdict::clean || r.exhausted()) return;
     if (is_the_failure(e, r, stopped.what)) {
       best = {how, stopped.at, r.price(), {}};
+      if (e.expected == verdict::livelock) return;  // they are all as long as they may be
       r.give_up_at(r.price());
     }
     from = execution_after(stopped.at);
@@ -35,12 +40,24 @@ bool is_the_failure(const explainable& e, const recording& r, verdict v) {
 
 std::optional<failing_execution> shortest(const explainable& e, std::uint64_t most_executions) {
   const std::unique_ptr<scenario> s = e.make();
-  const mutated changed(e.change);
+  const mutated_header changed(e.change, e.change_in_source);
   recording r;
   std::optional<failing_execution> best;
   r.stop_after(most_executions);
-  for (unsigned bound = 0; bound <= most_preemptions && !best && !r.exhausted(); ++bound) {
-    improve(e, *s, preemptions(bound), r, best);
+  for (const std::size_t most_steps : {few_steps, recording::most_steps}) {
+    if (e.expected == verdict::livelock && most_steps == few_steps) continue;
+    if (!best) r.give_up_at({most_steps, 0});
+    for (unsigned bound = 0; bound <= most_preemptions && !best && !r.exhausted(); ++bound) {
+      improve(e, *s, preemptions(bound), r, best);
+    }
+  }
+  if (best && best->price.steps == 0) {
+    best->found = "Every execution fails so, before its threads begin.";
+    return best;
+  }
+  if (best && e.expected == verdict::livelock) {
+    best->found = fmt::format("The first that was found, with {}.", plural(best->how.amount, "preemption"));
+    return best;
   }
   if (best) {
     best->found = fmt::format("{} of the threads with {}", plural(best->price.steps, "step"),

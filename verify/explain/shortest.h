@@ -24,19 +24,10 @@ struct failing_execution {
 // it gets as long as the best one, and with it all that begin in the same way.
 // After `most_executions` the best one so far has to do. If there is none, the
 // best of so many random executions. `found` says which it was.
-std::optional<failing_execution> shortest(const explainable& e, std::uint64_t most_executions = 1'000'000);
+std::optional<failing_execution> shortest(const explainable& e, std::uint64_t most_executions = 100'000);
 
 // Whether what was recorded is what is to be explained.
 bool is_the_failure(const explainable& e, const recording& r, verdict v);
-
-// The change is made for as long as this lives.
-class mutated {
- public:
-  explicit mutated(const mutation& change) { active_mutation = change; }
-  ~mutated() { active_mutation = {}; }
-  mutated(const mutated&) = delete;
-  mutated& operator=(const mutated&) = delete;
-};
 
 }  // namespace verify::explain
 

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <span>
+#include <algorithm>
+#include <iterator>
 #include <stdexcept>
 
 #include "verify/explain/source_text.h"
@@ -13,18 +14,29 @@ namespace {
 // Calls visit(number, text) for each line of a file.
 template <class Visit>
 void each_line(std::string_view file, Visit visit) {
-  for (const source_text& s : source_texts) {
-    if (s.file != file) continue;
-    unsigned number = 1;
-    for (std::size_t at = 0; at < s.text.size(); ++number) {
-      const std::size_t end = std::min(s.text.find('\n', at), s.text.size());
-      visit(number, s.text.substr(at, end - at));
-      at = end + 1;
-    }
+  const std::string_view text = source_of(file);
+  unsigned number = 1;
+  for (std::size_t at = 0; at < text.size(); ++number) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    visit(number, text.substr(at, end - at));
+    at = end + 1;
   }
 }
 
 }  // namespace
+
+std::vector<std::string_view> library_headers() {
+  std::vector<std::string_view> all;
+  for (const source_text& s : source_texts) {
+    if (s.of_library) all.push_back(s.file);
+  }
+  return all;
+}
+
+std::string_view source_of(std::string_view file) {
+  const auto* const found = std::ranges::find(source_texts, file, &source_text::file);
+  return found == std::end(source_texts) ? std::string_view() : found->text;
+}
 
 std::string source_line(std::string_view file, unsigned number) {
   std::string found;

@@ -8,6 +8,12 @@
 
 namespace verify::explain {
 
+// Those of include/millrace, named without directories.
+std::vector<std::string_view> library_headers();
+
+// The text of a file; empty if there is none.
+std::string_view source_of(std::string_view file);
+
 // Line `number` of that file (named without directories), without its
 // indentation; empty if there is none.
 std::string source_line(std::string_view file, unsigned number);

@@ -17,6 +17,7 @@ constexpr double memory_at = 1010;
 constexpr double code_at = 190;
 constexpr double code_size = 11;
 constexpr double action_size = 14;
+constexpr double smallest_action = 11;
 constexpr double remark_size = 11;
 constexpr double code_character = code_size * 0.602;  // of any common monospace font
 
@@ -79,11 +80,13 @@ std::string drawn(const trace_step& s, std::size_t number, double y, double thre
   std::string out;
   const double centre = y + row / 2;
   const double code_width = threads_at - code_at - 14;
-  // A long remark may take the room of the columns to the left, of which none does anything now.
-  const double width = std::clamp(width_in(remark_size, s.remark) + 10, narrow, std::max(narrow, right - threads_at));
+  // What is long may take the room of the columns to the left, of which none does anything now.
+  const double wanted = std::max(width_in(remark_size, s.remark), width_in(smallest_action, s.action)) + 10;
+  const double width = std::clamp(wanted, narrow, std::max(narrow, right - threads_at));
   const double middle = right - width / 2;
   out += text("number", margin + 14, centre + 4, std::to_string(number));
-  out += text("place", code_at - 10, centre + 4, fmt::format("{}:{}", s.file, s.line));
+  const std::string place = fmt::format("{}:{}", s.file, s.line);
+  out += fitting("place", code_size, code_at - 10 - margin - 24, code_at - 10, centre + 4, place);
   auto code = wrapped(s.code, static_cast<std::size_t>(code_width / code_character));
   if (code.size() > 2) {
     code.resize(2);

@@ -6,11 +6,14 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "verify/explain/ending.h"
 #include "verify/explain/recording.h"
 #include "verify/explain/source.h"
 
 namespace verify::explain {
 namespace {
+
+constexpr std::size_t most_of_a_livelock = 60;
 
 std::string in_words(verdict v) { return (std::ostringstream() << v).str(); }
 
@@ -22,10 +25,10 @@ std::string_view in_words(std::memory_order order) {
 // The steps told so far, folded into what memory holds.
 class memory {
  public:
-  memory(const explainable& e, const recording& r) : explainable_(e), objects_(r.objects()), values_(objects_.size()) {
-    if (objects_.size() != e.variables.size()) {
+  memory(const explainable& e, recording& r) : explainable_(e), objects_(r.objects()), values_(objects_.size()) {
+    if (objects_.size() != e.memory.variables.size()) {
       throw std::runtime_error(fmt::format("{}: the scenario has {} variables, expected {}: correct their list", e.name,
-                                           objects_.size(), e.variables.size()));
+                                           objects_.size(), e.memory.variables.size()));
     }
     for (const step& s : r.before()) apply(s);
   }
@@ -37,7 +40,7 @@ class memory {
     using enum step::kind;
     if (s.what == store || s.what == update || s.what == write) values_[variable_of(s)] = s.left;
   }
-  picture draw() const { return explainable_.draw(values_); }
+  picture draw() const { return explainable_.memory.draw(values_); }
 
  private:
   const explainable& explainable_;
@@ -59,9 +62,14 @@ trace_step told(const explainable& e, const memory& m, const step& s) {
   t.column = s.thread;
   if (s.what == event) {
     t.action = s.event;
+    if (s.object == nullptr) return t;
+    for (const std::string_view kernel : {"futex wait: ", "futex "}) {
+      if (t.action.starts_with(kernel)) t.action.erase(0, kernel.size());
+    }
+    t.action = fmt::format("{}: {}", e.memory.variables[m.variable_of(s)].name, t.action);
     return t;
   }
-  const variable& v = e.variables[m.variable_of(s)];
+  const variable& v = e.memory.variables[m.variable_of(s)];
   const std::string found = v.show(s.found);
   const std::string left = v.show(s.left);
   switch (s.what) {
@@ -97,11 +105,11 @@ trace_step told_afterwards(const explainable& e, const memory& m, std::span<cons
   t.what = trace_step::kind::reads;
   for (const step& s : steps) {
     if (s.what != step::kind::load && s.what != step::kind::read) continue;
-    const variable& v = e.variables[m.variable_of(s)];
+    const variable& v = e.memory.variables[m.variable_of(s)];
     if (v.is_slot) t.action += fmt::format("{}{} → {}", t.action.empty() ? "" : ", ", v.name, v.show(s.found));
   }
   if (t.action.empty()) t.action = "checks";
-  t.remark = fmt::format("“{}” fails", steps.back().event);
+  if (e.expected == verdict::assertion) t.remark = fmt::format("“{}” fails", steps.back().event);
   return t;
 }
 
@@ -125,7 +133,7 @@ void mark_fresh(picture& now, const picture& before) {
 
 trace tell(const explainable& e, const failing_execution& f) {
   const std::unique_ptr<scenario> s = e.make();
-  const mutated changed(e.change);
+  const mutated_header changed(e.change, e.change_in_source);
   recording r;
   const stop stopped = run_on(*s, f.how, f.at);
   if (!is_the_failure(e, r, stopped.what)) {
@@ -139,7 +147,9 @@ trace tell(const explainable& e, const failing_execution& f) {
     mark_fresh(next.after, t.steps.empty() ? t.start : t.steps.back().after);
     t.steps.push_back(std::move(next));
   };
-  for (const step& now : r.threads()) {
+  // A livelock goes on as it began.
+  const std::size_t told_steps = e.expected == verdict::livelock ? most_of_a_livelock : SIZE_MAX;
+  for (const step& now : r.threads().first(std::min(told_steps, r.threads().size()))) {
     trace_step next = told(e, m, now);
     m.apply(now);
     add(std::move(next));
@@ -149,7 +159,7 @@ trace tell(const explainable& e, const failing_execution& f) {
     t.steps[other_side_of_the_race(r.threads())].to_blame = true;
     // Relacy stops before the value is read.
     if (t.steps.back().what == trace_step::kind::reads) {
-      t.steps.back().action = fmt::format("{} → ?", e.variables[m.variable_of(r.last())].name);
+      t.steps.back().action = fmt::format("{} → ?", e.memory.variables[m.variable_of(r.last())].name);
     }
   }
   if (!r.after().empty()) {
@@ -159,7 +169,7 @@ trace tell(const explainable& e, const failing_execution& f) {
     for (const step& done : r.after()) m.apply(done);
     add(std::move(next));
   }
-  t.ending = e.ending(t.steps);
+  t.ending = e.ending ? e.ending(t.steps) : general_ending(e, r, t.steps);
   return t;
 }
 

@@ -161,7 +161,7 @@ void describe(std::span<const call> calls, std::span<const std::uint64_t> left, 
     add_ids({c.ids.data(), c.count});
     add(": {}\n", c.returned ? millrace::to_string(c.said) : "killed");
   }
-  add("%s", "  left in the ring:");
+  add("  left in the ring:");
   add_ids(left);
 }
 

@@ -2,6 +2,7 @@
 #ifndef MILLRACE_VERIFY_MODEL_MODELS_H_
 #define MILLRACE_VERIFY_MODEL_MODELS_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +23,7 @@ struct model {
   std::string does;  // threads, |, operations
   std::function<std::unique_ptr<scenario>()> make;
   std::vector<search> searches;  // seconds in all; see `deeper`
+  std::uint64_t capacity = 0;    // of the ring, if there is one
 
   std::string title() const;  // "mpmc_ring.safety.two_producers"
 };

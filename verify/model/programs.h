@@ -256,9 +256,11 @@ class programs : public scenario {
 
   // The history keeps the address only: the text outlives the execution.
   void explain(std::span<const std::uint64_t> left) {
-    if (!rl::ctx().collecting_history()) return;
-    static char text[4096] = "no order of these calls is a bounded queue's:\n";
-    describe(journal_.calls(), left, std::span(text).subspan(std::strlen(text)));
+    if (!rl::ctx().collecting_history() && recorder::installed == nullptr) return;
+    static constexpr std::string_view heading = "no order of these calls is a bounded queue's:\n";
+    static char text[4096];
+    heading.copy(text, heading.size());
+    describe(journal_.calls(), left, std::span(text).subspan(heading.size()));
     log(site::here(), text);
   }
 

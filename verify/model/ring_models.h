@@ -29,7 +29,7 @@ void add_models(models& to, promise p, const std::vector<scenario_text>& texts) 
     to.push_back({std::string(Ring::kind), t.shows, t.name,
                   "capacity " + std::to_string(t.capacity) +
                       (t.stored != 0 ? ", " + std::to_string(t.stored) + " stored" : "") + ": " + t.text,
-                  [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.searches});
+                  [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.searches, t.capacity});
   }
 }
 

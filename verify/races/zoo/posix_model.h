@@ -33,7 +33,7 @@ struct posix_model : relacy_platform {
     void sleep_while(std::uint32_t v, site s) const noexcept { wait(value_, v, millrace::deadline::never(), s); }
     void wake(site s) const noexcept {
       if (who_ == sharing::between_processes) return wake_all(value_, s);
-      log(s, "futex wake, private: there is nobody else in this process");
+      log(s, "private wake: reaches no other process");
     }
 
    private:

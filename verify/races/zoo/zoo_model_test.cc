@@ -22,112 +22,13 @@
 #include "verify/races/zoo/wake_one_ring.h"
 #include "verify/races/zoo/wrong_order_ring.h"
 // Relacy's names come last.
-#include "verify/model/scenario.h"
 #include "verify/races/zoo/posix_model.h"
+#include "verify/races/zoo/traffic.h"
 
 namespace verify {
 namespace {
 
 using namespace millrace::races;
-
-// Rings of the textbook push and return; shipped ones say how it went.
-template <class Call>
-void must_succeed(Call call) {
-  if constexpr (std::is_void_v<decltype(call())>) {
-    call();
-  } else {
-    check(call() == status::ok, "the call succeeds");
-  }
-}
-
-// What a thread does: so many pushes, then so many pops.
-struct acts {
-  unsigned pushes;
-  unsigned pops;
-};
-
-// Each thread that pushes at all pushes the same number; they come first.
-template <class Ring>
-class traffic : public scenario {
- public:
-  traffic(std::uint64_t capacity, std::vector<acts> cast)
-      : scenario(static_cast<unsigned>(cast.size())), cast_(std::move(cast)), geometry_{capacity, threads()} {
-    EXPECT_LE(Ring::bytes(geometry_), sizeof(bytes_));
-  }
-
-  void before() override {
-    Ring::construct(bytes_, geometry_);
-    delivered_.clear();
-  }
-
-  void thread(unsigned index) override {
-    Ring ring(bytes_, geometry_, index);
-    for (unsigned i = 0; i != cast_[index].pushes; ++i) {
-      must_succeed([&] { return ring.push(message::of(index, i)); });
-    }
-    for (unsigned i = 0; i != cast_[index].pops; ++i) {
-      message m;
-      must_succeed([&] { return ring.pop(m); });
-      delivered_.add(index, m);
-    }
-  }
-
-  void after() override {
-    unsigned senders = 0;
-    while (senders != cast_.size() && cast_[senders].pushes != 0) ++senders;
-    delivered_.check_all(senders, cast_[0].pushes);
-  }
-
- private:
-  std::vector<acts> cast_;
-  millrace::geometry geometry_;
-  alignas(millrace::line_bytes) std::byte bytes_[8192];
-  delivered delivered_;
-};
-
-// A producer is killed at any step, or none; another one, and a consumer, carry on.
-template <class Ring>
-class killing : public scenario {
- public:
-  killing() : scenario(3) {}
-
-  void before() override {
-    Ring::construct(bytes_, shape);
-    ended_ = false;
-  }
-
-  void thread(unsigned index) override {
-    Ring ring(bytes_, shape, index);
-    if (index == 0) {
-      const bool lives =
-          mortality::run(most_steps, [&] { must_succeed([&] { return ring.push(message::of(0, 0)); }); });
-      if (!lives) relacy_platform::kernel_cleans_up();
-      ended_ = true;
-      return;
-    }
-    // After the death: the ring's other failing, not to wake sleepers then, is another bug.
-    while (!ended_) relacy_platform::relax(0);
-    if (index == 1) {
-      must_succeed([&] { return ring.push(message::of(1, 0)); });
-    } else {
-      message m;
-      must_succeed([&] { return ring.pop(m); });
-      check(m.intact(), "a message is delivered whole");
-    }
-  }
-
-  void after() override {}
-
- private:
-  static constexpr unsigned most_steps = 40;
-  static constexpr millrace::geometry shape{2, 3};
-
-  alignas(millrace::line_bytes) std::byte bytes_[8192];
-  bool ended_ = false;  // set and read between steps: the fibres are one thread
-};
-
-template <template <class, class> class Ring, class Platform = posix_model>
-using on = Ring<message, Platform>;
 
 // A producer that dawdles between claiming a slot and publishing it. It may do so
 // anyway; with this the search comes there in hundreds of executions, not millions.

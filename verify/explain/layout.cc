@@ -1,0 +1,205 @@
+#include "verify/explain/layout.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <cstdint>
+
+namespace verify::explain {
+namespace {
+
+std::string letter_and_number(std::uint64_t id) {
+  return fmt::format("{}{}", static_cast<char>('A' + (id >> 8)), (id & 0xff) + 1);
+}
+
+// mpmc_ring's words: a position, two bits, a member.
+constexpr unsigned position_at = 14;
+constexpr unsigned state_at = 12;
+std::string position(const bits& b) { return std::to_string(b.words[0] >> position_at); }
+std::string position_or_closed(const bits& b) {
+  return position(b) + ((b.words[0] >> state_at & 1) != 0 ? " closed" : "");
+}
+bool says_full(const bits& b) { return (b.words[0] >> state_at & 1) != 0; }
+std::string slot_word(const bits& b) {
+  return fmt::format("{}({})", says_full(b) ? "full" : "empty", b.words[0] >> position_at);
+}
+
+// event_count's word.
+std::string epoch_and_sleepers(const bits& b) {
+  return fmt::format("{}{}", b.words[0] >> 1, (b.words[0] & 1) != 0 ? " + sleepers" : "");
+}
+
+// semaphore's.
+std::string permits(const bits& b) {
+  return fmt::format("{}{}", b.words[0] & 0x7fffffff, (b.words[0] >> 31 & 1) != 0 ? " closed" : "");
+}
+
+// The platform's mutex: free, who holds it, or what is wrong with it.
+std::string holder(const bits& b) {
+  switch (b.words[0]) {
+    case 0:
+      return "free";
+    case 100:
+      return "owner died";
+    case 101:
+      return "unrecoverable";
+    default:
+      return fmt::format("{}'s", static_cast<char>('A' + b.words[0] - 1));
+  }
+}
+
+void add_slots(std::vector<variable>& to, std::size_t slots, std::string (*show)(const bits&) = parcel) {
+  for (std::size_t i = 0; i != slots; ++i) to.push_back({fmt::format("slot {}", i), show, true});
+}
+
+// Slots that hold the messages from `first` to `last` - 1, of which `first` and
+// `last` count all that ever were.
+struct counted {
+  std::size_t first;
+  std::size_t last;
+  std::size_t slots;
+  bool holds(std::size_t slot) const { return (slot + slots - first % slots) % slots < last - first; }
+};
+
+layout words(std::vector<variable> all) {
+  layout l{std::move(all), {}};
+  l.draw = [variables = l.variables](std::span<const bits> values) {
+    picture p;
+    for (std::size_t i = 0; i != values.size(); ++i) {
+      p.indices.push_back({variables[i].name, variables[i].show(values[i])});
+    }
+    return p;
+  };
+  return l;
+}
+
+// Plain or atomic indices that count, somewhere, and then the slots.
+layout counting(std::vector<variable> before, std::size_t tail_at, std::size_t head_at, std::size_t slots) {
+  const std::size_t slots_at = before.size();
+  layout l{std::move(before), {}};
+  add_slots(l.variables, slots);
+  l.draw = [=](std::span<const bits> values) {
+    picture p;
+    const counted c{values[head_at].words[0], values[tail_at].words[0], slots};
+    for (std::size_t i = 0; i != slots; ++i) p.slots.push_back({parcel(values[slots_at + i]), c.holds(i)});
+    p.indices = {{"tail", std::to_string(c.last), c.last % slots}, {"head", std::to_string(c.first), c.first % slots}};
+    return p;
+  };
+  return l;
+}
+
+// Each slot is a word that says whether it is full, and a message.
+template <class Position, class IsFull>
+layout self_describing(std::vector<variable> before, std::string (*show)(const bits&), Position position_of,
+                       IsFull is_full, std::size_t slots) {
+  const std::size_t slots_at = before.size();
+  layout l{std::move(before), {}};
+  for (std::size_t i = 0; i != slots; ++i) {
+    l.variables.push_back({fmt::format("slot {}", i), show});
+    l.variables.push_back({fmt::format("message {}", i), parcel, true});
+  }
+  l.draw = [=](std::span<const bits> values) {
+    picture p;
+    for (std::size_t i = 0; i != slots; ++i) {
+      p.slots.push_back({parcel(values[slots_at + 2 * i + 1]), is_full(values[slots_at + 2 * i], i)});
+    }
+    for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+      const std::size_t at = position_of(values[i]);
+      p.indices.push_back({i == 0 ? "tail" : "head", std::to_string(at), at % slots});
+    }
+    return p;
+  };
+  return l;
+}
+
+}  // namespace
+
+std::string number(const bits& b) { return std::to_string(b.words[0]); }
+std::string parcel(const bits& b) {
+  if (b == bits{}) return "–";
+  return b.words[1] == ~b.words[0] ? letter_and_number(b.words[0]) : "torn";
+}
+std::string unraced_parcel(const bits& b) { return b == bits{} ? "–" : letter_and_number(b.words[0] - 1); }
+
+layout naive_layout(std::size_t slots, std::string (*show)(const bits&)) {
+  layout l{{{"in", number}, {"out", number}}, {}};
+  add_slots(l.variables, slots, show);
+  l.draw = [slots, show](std::span<const bits> values) {
+    picture p;
+    const std::size_t in = values[0].words[0];
+    const std::size_t out = values[1].words[0];
+    for (std::size_t i = 0; i != slots; ++i)
+      p.slots.push_back({show(values[2 + i]), (i + slots - out) % slots < (in + slots - out) % slots});
+    p.indices = {{"in", std::to_string(in), in % slots}, {"out", std::to_string(out), out % slots}};
+    return p;
+  };
+  return l;
+}
+
+layout buffer_layout(std::vector<variable> before, std::size_t slots) {
+  const std::size_t head_at = before.size();
+  before.push_back({"head", number});
+  before.push_back({"tail", number});
+  return counting(std::move(before), head_at + 1, head_at, slots);
+}
+
+layout vyukov_layout(std::size_t slots) {
+  return self_describing(
+      {{"tail", number}, {"head", number}}, number, [](const bits& b) { return b.words[0]; },
+      [slots](const bits& b, std::size_t i) { return b.words[0] % slots != i; }, slots);
+}
+
+layout mpmc_layout(std::size_t capacity, std::size_t members) {
+  std::vector<variable> all = {{"tail", position_or_closed},
+                               {"head", position},
+                               {"not_empty", epoch_and_sleepers},
+                               {"not_full", epoch_and_sleepers}};
+  for (std::size_t i = 0; i != members; ++i) {
+    const auto who = static_cast<char>('A' + i);
+    all.push_back({fmt::format("{}'s pushing", who), position});
+    all.push_back({fmt::format("{}'s popping", who), position});
+  }
+  return self_describing(
+      std::move(all), slot_word, [](const bits& b) { return b.words[0] >> position_at; },
+      [](const bits& b, std::size_t) { return says_full(b); }, capacity);
+}
+
+layout spsc_layout(std::size_t capacity) {
+  return counting({{"tail", number},
+                   {"head", number},
+                   {"closed", number},
+                   {"not_empty", epoch_and_sleepers},
+                   {"not_full", epoch_and_sleepers}},
+                  0, 1, std::bit_ceil(capacity));
+}
+
+layout mutex_ring_layout(std::size_t capacity) {
+  return counting({{"mutex", holder},
+                   {"head", number},
+                   {"tail", number},
+                   {"closed", number},
+                   {"not_empty", epoch_and_sleepers},
+                   {"not_full", epoch_and_sleepers}},
+                  2, 1, capacity);
+}
+
+layout semaphore_ring_layout(std::size_t capacity) {
+  return counting({{"free", permits},
+                   {"free's waiters", epoch_and_sleepers},
+                   {"used", permits},
+                   {"used's waiters", epoch_and_sleepers},
+                   {"mutex", holder},
+                   {"head", number},
+                   {"tail", number},
+                   {"closed", number}},
+                  6, 5, capacity);
+}
+
+layout event_layout(std::vector<variable> beside) {
+  beside.insert(beside.begin(), {"epoch", epoch_and_sleepers});
+  return words(std::move(beside));
+}
+
+layout semaphore_words() { return words({{"permits", permits}, {"waiters", epoch_and_sleepers}, {"datum", number}}); }
+
+}  // namespace verify::explain

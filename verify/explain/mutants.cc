@@ -1,0 +1,71 @@
+// Mutants of the shipped headers: the model that kills one is the scenario that explains it.
+#include <fmt/format.h>
+
+#include <map>
+#include <stdexcept>
+
+#include "verify/explain/explainable.h"
+#include "verify/explain/source.h"
+#include "verify/model/models.h"
+
+namespace verify::explain {
+
+layout layout_of(const model& m, std::size_t threads) {
+  const std::map<std::string, layout> by_title{
+      {"event_count.liveness.sleeps", event_layout({})},
+      {"event_count.liveness.to_and_fro", event_layout({{"turn", number}})},
+  };
+  if (const auto its_own = by_title.find(m.title()); its_own != by_title.end()) return its_own->second;
+  if (m.about == "mpmc_ring") return mpmc_layout(m.capacity, threads + 1);
+  if (m.about == "spsc_ring") return spsc_layout(m.capacity);
+  if (m.about == "mutex_ring") return mutex_ring_layout(m.capacity);
+  if (m.about == "semaphore_ring") return semaphore_ring_layout(m.capacity);
+  if (m.about == "semaphore") return semaphore_words();
+  if (m.about == "event_count") return event_layout({{"ready", number}, {"datum", number}});
+  throw std::runtime_error(fmt::format("{}: where its variables lie is not known: add it to layout_of", m.title()));
+}
+
+const std::vector<mutant>& explainable_mutants() {
+  static const std::vector<mutant> all = [] {
+    std::vector<mutant> some;
+    for (const std::string_view file : library_headers()) {
+      for (mutant& m : mutants_of(std::string(file), std::string(source_of(file)))) {
+        if (m.reason.empty()) some.push_back(std::move(m));
+      }
+    }
+    return some;
+  }();
+  return all;
+}
+
+explainable of_mutant(const mutant& m) {
+  static const models all = all_models();
+  const judgement j = judge(m, all);
+  switch (j.how) {
+    case judgement::fate::killed:
+      break;
+    case judgement::fate::crashed:
+      throw std::runtime_error(
+          fmt::format("{}: it crashes the models (signal {}): no execution to tell", m.name(), j.signal));
+    case judgement::fate::endless:
+      throw std::runtime_error(fmt::format("{}: its models do not end: no execution to tell", m.name()));
+    case judgement::fate::survived:
+      throw std::runtime_error(fmt::format("{}: no model fails: run //verify/mutants:score", m.name()));
+  }
+  const std::size_t threads = j.killer->make()->threads();
+  explainable e{
+      .name = m.name(),
+      .what = fmt::format("{}:{}: {}, under {} ({})", m.file, m.line, m.change, j.killer->title(), j.killer->does),
+      .expected = j.what,
+      .make = j.killer->make,
+      .change = m.at_run_time,
+      .change_in_source = m.in_source,
+      .memory = layout_of(*j.killer, threads),
+      .why = fmt::format("In {}, line {}, “{}”: {}.", m.file, m.line, m.text, m.change)};
+  e.change.file = m.file;
+  for (std::size_t i = 0; i != threads; ++i) e.threads.emplace_back(1, static_cast<char>('A' + i));
+  e.threads.emplace_back("afterwards");
+  return e;
+}
+
+}  // namespace verify::explain
