@@ -13,6 +13,7 @@ namespace verify::explain {
 layout layout_of(const model& m, std::size_t threads) {
   const std::map<std::string, layout> by_title{
       {"event_count.liveness.sleeps", event_layout({})},
+      {"event_count.liveness.gives_up", event_layout({})},
       {"event_count.liveness.to_and_fro", event_layout({{"turn", number}})},
   };
   if (const auto its_own = by_title.find(m.title()); its_own != by_title.end()) return its_own->second;
