@@ -20,17 +20,20 @@ class model_test : public testing::Test {
     const bool deep = std::getenv("MILLRACE_DEEP") != nullptr;
     for (const search& s : model_.searches) {
       const outcome o = expect_clean(*model_.make(), deep ? deeper(s) : s);
-      if (!deep) expect_in_table(table_row(model_, s, o.executions));
+      if (!deep && o.what == verdict::clean) expect_in_table(table_row(model_, s, o.executions));
     }
   }
 
  private:
+  // An edit of the header changes how many executions there are, and convicts nothing.
   static void expect_in_table(const std::string& row) {
     std::ifstream in("verify/README.md");
     for (std::string line; std::getline(in, line);) {
       if (line == row) return;
     }
-    ADD_FAILURE() << "verify/README.md is not up to date: it lacks\n" << row << "\nbazel run //verify/model:table";
+    ADD_FAILURE() << "model clean, but its row in verify/README.md is out of date: bazel run //verify/model:table\n"
+                  << "It is to be\n"
+                  << row;
   }
 
   model model_;

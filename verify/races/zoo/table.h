@@ -59,7 +59,9 @@ std::span<const bug> bugs();
 
 std::string_view to_string(tool t);
 std::string_view to_string(finding f);
+inline std::ostream& operator<<(std::ostream& out, tool t) { return out << to_string(t); }
 inline std::ostream& operator<<(std::ostream& out, finding f) { return out << to_string(f); }
+inline std::ostream& operator<<(std::ostream& out, const bug& b) { return out << b.name; }
 
 std::string as_text();
 std::string as_markdown();  // verify/races/README.md

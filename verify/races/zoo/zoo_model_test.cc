@@ -127,6 +127,13 @@ TEST_P(ZooModelTest, TheRepairedRingIsClean) {
   EXPECT_EQ(o.what, verdict::clean) << o.history;
 }
 
+// What makes the bug so easy to miss: it takes two producers, or two consumers.
+TEST(ZooModel, TheSeqCstRingServesOneProducerAndOneConsumer) {
+  traffic<on<seq_cst_ring>> s(1, {{3, 0}, {0, 3}});
+  expect_clean(s, preemptions(3));
+  expect_clean(s, random_executions(150'000));
+}
+
 INSTANTIATE_TEST_SUITE_P(Zoo, ZooModelTest, testing::ValuesIn(bugs().begin(), bugs().end()),
                          [](const auto& each) { return std::string(each.param.name); });
 
