@@ -25,14 +25,6 @@
 #include "millrace/spsc_ring.h"
 #include "tests/support.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define MILLRACE_TEST_UNDER_TSAN
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MILLRACE_TEST_UNDER_TSAN
-#endif
-#endif
-
 namespace millrace {
 namespace {
 

@@ -17,6 +17,14 @@
 #include "millrace/deadline.h"
 #include "millrace/shared_memory.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define MILLRACE_TEST_UNDER_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MILLRACE_TEST_UNDER_TSAN
+#endif
+#endif
+
 namespace millrace {
 
 // Whether `happened` comes true in time. Asks again and again: nobody wakes us.

@@ -47,22 +47,21 @@ explainable of_mutant(const mutant& m) {
       break;
     case judgement::fate::crashed:
       throw std::runtime_error(
-          fmt::format("{}: it crashes the models (signal {}): no execution to tell", m.name(), j.signal));
+          fmt::format("{}: it crashes {} (signal {}): no execution to tell", m.name(), j.by->title(), j.signal));
     case judgement::fate::endless:
-      throw std::runtime_error(fmt::format("{}: its models do not end: no execution to tell", m.name()));
+      throw std::runtime_error(fmt::format("{}: {} does not end: no execution to tell", m.name(), j.by->title()));
     case judgement::fate::survived:
       throw std::runtime_error(fmt::format("{}: no model fails: run //verify/mutants:score", m.name()));
   }
-  const std::size_t threads = j.killer->make()->threads();
-  explainable e{
-      .name = m.name(),
-      .what = fmt::format("{}:{}: {}, under {} ({})", m.file, m.line, m.change, j.killer->title(), j.killer->does),
-      .expected = j.what,
-      .make = j.killer->make,
-      .change = m.at_run_time,
-      .change_in_source = m.in_source,
-      .memory = layout_of(*j.killer, threads),
-      .why = fmt::format("In {}, line {}, “{}”: {}.", m.file, m.line, m.text, m.change)};
+  const std::size_t threads = j.by->make()->threads();
+  explainable e{.name = m.name(),
+                .what = fmt::format("{}:{}: {}, under {} ({})", m.file, m.line, m.change, j.by->title(), j.by->does),
+                .expected = j.what,
+                .make = j.by->make,
+                .change = m.at_run_time,
+                .change_in_source = m.in_source,
+                .memory = layout_of(*j.by, threads),
+                .why = fmt::format("In {}, line {}, “{}”: {}.", m.file, m.line, m.text, m.change)};
   e.change.file = m.file;
   for (std::size_t i = 0; i != threads; ++i) e.threads.emplace_back(1, static_cast<char>('A' + i));
   e.threads.emplace_back("afterwards");

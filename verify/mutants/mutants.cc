@@ -1,6 +1,7 @@
 #include "verify/mutants/mutants.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,39 +55,54 @@ std::string_view reason_for(const mutant& m) {
   return {};
 }
 
-// Which headers a header's mutants show in; its own models first.
-std::vector<std::string> shown_by(const std::string& file) {
-  const std::string about = file.substr(0, file.rfind('.'));
-  if (about == "event_count") return {about, "semaphore", "spsc_ring", "mpmc_ring", "mutex_ring", "semaphore_ring"};
-  if (about == "semaphore") return {about, "semaphore_ring"};
-  return {about};
-}
+constexpr std::uint64_t a_few = 500;
 
-// What the child says to its parent.
-struct kill {
-  std::size_t model;
+// What the child says to its parent before each search, clean, and of the one that fails.
+struct note {
+  const model* by;
   verdict what;
   std::uint64_t executions;
 };
 
-void look_for_a_kill(const mutant& m, const models& candidates, int out) {
-  mutation change = m.at_run_time;
-  change.file = m.file;
-  const mutated_header changed(change, m.in_source);
-  // Most die of a few executions of some model: those come first.
-  for (const bool brief : {true, false}) {
-    for (const std::string& about : shown_by(m.file)) {
-      for (std::size_t i = 0; i != candidates.size(); ++i) {
-        if (candidates[i].about != about) continue;
-        for (const search& s : brief ? std::vector{random_executions(500)} : candidates[i].searches) {
-          const outcome o = simulate(*candidates[i].make(), s);
-          if (o.what == verdict::clean) continue;
-          const kill k{i, o.what, o.executions};
-          _exit(write(out, &k, sizeof k) == sizeof k ? 0 : 1);
-        }
-      }
-    }
+// `look` is given a function that runs a search of a model and does not return if that fails.
+template <class Look>
+judgement in_a_process_of_its_own(Look look) {
+  using enum judgement::fate;
+  std::array<int, 2> ends;
+  if (pipe(ends.data()) != 0) throw std::runtime_error("no pipe to a mutant's process: too many files are open");
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("no process for a mutant: too many are running");
+  if (child == 0) {
+    close(ends[0]);
+    alarm(100);
+    const auto say = [&](const note& n) {
+      if (write(ends[1], &n, sizeof n) != sizeof n) _exit(1);
+    };
+    look([&](const model& m, const search& s) {
+      say({&m, verdict::clean, 0});
+      const outcome o = simulate(*m.make(), s);
+      if (o.what == verdict::clean) return;
+      say({&m, o.what, o.executions});
+      _exit(0);
+    });
+    _exit(0);
   }
+  close(ends[1]);
+  note last{};  // the child is a copy of this process: its pointers mean the same here
+  for (note n{}; read(ends[0], &n, sizeof n) == sizeof n;) last = n;
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  judgement j{.by = last.by, .what = last.what, .executions = last.executions};
+  if (WIFSIGNALED(status)) {
+    j.signal = WTERMSIG(status);
+    j.how = j.signal == SIGALRM ? endless : crashed;
+  } else if (last.what != verdict::clean) {
+    j.how = killed;
+  } else if (WEXITSTATUS(status) != 0) {
+    throw std::runtime_error("a mutant's process cannot tell what it found");
+  }
+  return j;
 }
 
 }  // namespace
@@ -121,28 +137,40 @@ std::vector<mutant> mutants_of(const std::string& file, const std::string& text)
   return all;
 }
 
-judgement judge(const mutant& m, const models& candidates) {
-  using enum judgement::fate;
-  std::array<int, 2> ends;
-  if (pipe(ends.data()) != 0) throw std::runtime_error("no pipe to a mutant's process: too many files are open");
-  const pid_t child = fork();
-  if (child < 0) throw std::runtime_error("no process for a mutant: too many are running");
-  if (child == 0) {
-    close(ends[0]);
-    alarm(100);
-    look_for_a_kill(m, candidates, ends[1]);
-    _exit(0);
+std::vector<const model*> shown_by(const std::string& file, const models& candidates) {
+  const std::string about = file.substr(0, file.rfind('.'));
+  std::vector<std::string> headers{about};
+  if (about == "event_count") headers = {about, "semaphore", "spsc_ring", "mpmc_ring", "mutex_ring", "semaphore_ring"};
+  if (about == "semaphore") headers = {about, "semaphore_ring"};
+  std::vector<const model*> shown;
+  for (const std::string& header : headers) {
+    for (const model& m : candidates) {
+      if (m.about == header) shown.push_back(&m);
+    }
   }
-  close(ends[1]);
-  kill k{};
-  const bool killed_it = read(ends[0], &k, sizeof k) == sizeof k;
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) return {.how = endless};
-  if (WIFSIGNALED(status)) return {.how = crashed, .signal = WTERMSIG(status)};
-  if (killed_it) return {.how = killed, .killer = &candidates[k.model], .what = k.what, .executions = k.executions};
-  return {};
+  return shown;
+}
+
+judgement judge(const mutant& m, const models& candidates) {
+  return in_a_process_of_its_own([&](const auto& run) {
+    mutation change = m.at_run_time;
+    change.file = m.file;
+    const mutated_header changed(change, m.in_source);
+    const std::vector<const model*> shown = shown_by(m.file, candidates);
+    // Most die of a few executions of some model: those come first.
+    for (const model* each : shown) run(*each, random_executions(a_few));
+    for (const model* each : shown) {
+      for (const search& s : each->searches) run(*each, s);
+    }
+  });
+}
+
+judgement judge_unchanged(const model& m, bool brief) {
+  return in_a_process_of_its_own([&](const auto& run) {
+    run(m, random_executions(a_few));
+    if (brief) return;
+    for (const search& s : m.searches) run(m, s);
+  });
 }
 
 }  // namespace verify

@@ -50,15 +50,21 @@ class mutated_header {
 
 struct judgement {
   enum class fate { killed, crashed, endless, survived } how = fate::survived;
-  const model* killer = nullptr;  // if it killed
+  const model* by = nullptr;  // the one that failed, or that was running then
   verdict what = verdict::clean;
   std::uint64_t executions = 0;
   int signal = 0;  // if it crashed
 };
 
-// Runs the models in which a change to that header shows, its own first, to the
-// first that fails. In a process of its own: a mutant may crash, or not end.
+// The models in which a change to that header shows, its own first.
+std::vector<const model*> shown_by(const std::string& file, const models& candidates);
+
+// Runs those to the first that fails. In a process of its own: a mutant may crash,
+// or not end.
 judgement judge(const mutant& m, const models& candidates);
+
+// Runs one on the headers as they are; if `brief`, a few of its executions.
+judgement judge_unchanged(const model& m, bool brief);
 
 }  // namespace verify
 

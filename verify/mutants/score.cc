@@ -4,7 +4,7 @@
 //   score --gate       those that must be killed: seconds each
 //
 // A change that no model notices needs a written reason. Exit status 0 if nothing
-// survives without one.
+// survives without one. With a model that is not clean to begin with, no mutant is judged.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -15,6 +15,7 @@
 #include <fstream>
 #include <future>
 #include <iterator>
+#include <set>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -34,11 +35,50 @@ std::string contents(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// Who noticed; empty if the mutant survived.
+// Who noticed, and what; empty if nobody did.
 std::string killer(const judgement& j) {
-  if (j.how == judgement::fate::crashed) return fmt::format("a crash: signal {}", j.signal);
+  if (j.how == judgement::fate::crashed) return fmt::format("{}: a crash by signal {}", j.by->title(), j.signal);
   if (j.how != judgement::fate::killed) return {};
-  return fmt::format("{}: {} in execution {}", j.killer->title(), (std::ostringstream() << j.what).str(), j.executions);
+  return fmt::format("{}: {} in execution {}", j.by->title(), (std::ostringstream() << j.what).str(), j.executions);
+}
+
+std::string survival(const judgement& j) {
+  return j.how == judgement::fate::endless ? j.by->title() + " did not end" : "every model is clean";
+}
+
+// `judge_one(k)` for each k, on all cores; `tell(k, judgement)` in their order.
+template <class Judge, class Tell>
+void judge_all(std::size_t count, Judge judge_one, Tell tell) {
+  std::vector<std::promise<judgement>> judgements(count);
+  std::atomic<std::size_t> next{0};
+  std::vector<std::jthread> workers;
+  for (unsigned i = 0; i != std::max(1u, std::thread::hardware_concurrency()); ++i) {
+    workers.emplace_back([&] {
+      for (std::size_t k = next++; k < count; k = next++) judgements[k].set_value(judge_one(k));
+    });
+  }
+  for (std::size_t k = 0; k != count; ++k) tell(k, judgements[k].get_future().get());
+}
+
+// Whether the models that are to convict the mutants acquit what is shipped: one
+// that does not would kill them all, and show nothing.
+bool green_unchanged(const std::vector<mutant>& mutants, const verify::models& models, bool brief) {
+  std::set<const verify::model*> needed;
+  for (const mutant& m : mutants) {
+    for (const verify::model* shown : verify::shown_by(m.file, models)) needed.insert(shown);
+  }
+  const std::vector<const verify::model*> all(needed.begin(), needed.end());
+  bool green = true;
+  judge_all(
+      all.size(), [&](std::size_t k) { return verify::judge_unchanged(*all[k], brief); },
+      [&](std::size_t, const judgement& j) {
+        if (j.how == judgement::fate::survived) return;
+        green = false;
+        const std::string why = j.how == judgement::fate::endless ? survival(j) : killer(j);
+        fmt::print("the headers as they are: {}\n    //verify/model:{}_{}_test\n", why, j.by->about,
+                   j.by->shows == verify::property::safety ? "safety" : "liveness");
+      });
+  return green;
 }
 
 }  // namespace
@@ -70,25 +110,21 @@ int main(int argc, char** argv) {
   });
 
   const verify::models models = verify::all_models();
-  std::vector<std::promise<judgement>> judgements(mutants.size());
-  std::atomic<std::size_t> next{0};
   const bool watched = isatty(2) != 0;
-  std::vector<std::thread> workers;
-  for (unsigned i = 0; i != std::max(1u, std::thread::hardware_concurrency()); ++i) {
-    workers.emplace_back([&] {
-      for (std::size_t k = next++; k < mutants.size(); k = next++) {
-        judgements[k].set_value(verify::judge(mutants[k], models));
-      }
-    });
+  if (watched) fmt::print(stderr, "\r\033[Kno mutant yet: the headers as they are");
+  const bool green = green_unchanged(mutants, models, gate);
+  if (watched) fmt::print(stderr, "\r\033[K");
+  if (!green) {
+    fmt::print("no mutant is judged until the models are clean on the headers as they are\n");
+    return 1;
   }
 
   std::size_t killed = 0;
   std::size_t justified = 0;
   std::size_t surviving = unused;
-  for (std::size_t k = 0; k != mutants.size(); ++k) {
-    if (watched) fmt::print(stderr, "\r\033[K{} of {} mutants", k, mutants.size());
+  const auto judge_one = [&](std::size_t k) { return verify::judge(mutants[k], models); };
+  judge_all(mutants.size(), judge_one, [&](std::size_t k, const judgement& j) {
     const mutant& m = mutants[k];
-    const judgement j = judgements[k].get_future().get();
     const std::string by = killer(j);
     if (watched) fmt::print(stderr, "\r\033[K");
     fmt::print("{}:{}: {}: {}\n    ", m.file, m.line, m.text, m.change);
@@ -103,11 +139,12 @@ int main(int argc, char** argv) {
       fmt::print("justified: {}\n", m.reason);
     } else {
       ++surviving;
-      fmt::print("SURVIVES: {}\n", j.how == judgement::fate::endless ? "did not end" : "every model is clean");
+      fmt::print("SURVIVES: {}\n", survival(j));
     }
     std::fflush(stdout);
-  }
-  for (std::thread& w : workers) w.join();
+    if (watched) fmt::print(stderr, "{} of {} mutants", k + 1, mutants.size());
+  });
+  if (watched) fmt::print(stderr, "\r\033[K");
   fmt::print("{} killed, {} justified, {} surviving\n", killed, justified, surviving);
   return surviving == 0 ? 0 : 1;
 }
