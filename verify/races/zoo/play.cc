@@ -69,13 +69,17 @@ struct instrument {
   void (*act)(const part&, unsigned me, void* at, const geometry&, stage&);
 };
 
-// Shipped rings say how it went, textbook rings have nothing to say.
+// Shipped rings say how it went, textbook rings have nothing to say. An actor that
+// fails waits for its end: that is a hang, with its reason told.
 template <class Call>
-void must_succeed(Call call) {
+void must_succeed(std::string_view what, unsigned me, Call call) {
   if constexpr (std::is_void_v<decltype(call())>) {
     call();
-  } else if (call() != status::ok) {
-    std::abort();
+  } else if (const status said = call(); said != status::ok) {
+    const std::string_view why = to_string(said);
+    std::fprintf(stderr, "actor %u: %.*s says %.*s\n", me, static_cast<int>(what.size()), what.data(),
+                 static_cast<int>(why.size()), why.data());
+    for (;;) pause();
   }
 }
 
@@ -85,11 +89,11 @@ void act(const part& p, unsigned me, void* at, const geometry& g, stage& s) {
   for (unsigned i = 0; i != p.messages; ++i) {
     if (p.does == pushes) {
       const parcel m = pack(me, i, seed);
-      must_succeed([&] { return ring.push(m); });
+      must_succeed("push", me, [&] { return ring.push(m); });
       s.note_sent();
     } else {
       parcel m;
-      must_succeed([&] { return ring.pop(m); });
+      must_succeed("pop", me, [&] { return ring.pop(m); });
       arrival a{arrival::nobody, 0};
       if (intact(m, seed)) a = {static_cast<std::uint32_t>(m.producer), static_cast<std::uint32_t>(m.sequence)};
       s.note_received(a);
