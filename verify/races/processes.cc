@@ -37,8 +37,9 @@ using clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds tick{100};
 constexpr unsigned patience = 20;  // ticks without a message sent or received
 
-// Ticks for what is in the ring when sending has ended, on a slow and busy machine.
-unsigned time_to_drain(const plan& p) { return patience + static_cast<unsigned>(p.ends.capacity / 4096); }
+// Ticks for what is in the ring when sending has ended, and for the processes to end.
+// Many: on a busy machine a process that has all done may wait seconds for a core.
+unsigned time_to_drain(const plan& p) { return 5 * patience + static_cast<unsigned>(p.ends.capacity / 4096); }
 
 // Duplicates make arrivals outnumber departures; a consumer whose notes are full stops.
 std::uint64_t arrivals_room(std::uint64_t items, std::uint32_t producers) { return 2 * items * producers + 65536; }
