@@ -1,4 +1,4 @@
-// What sleeps and what locks across processes: futex.h and robust_mutex.h.
+// What sleeps and what locks across processes: futex.h, robust_mutex.h and semaphore.h.
 #include "millrace/futex.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +15,9 @@
 #include <new>
 #include <thread>
 
+#include "millrace/platform.h"
 #include "millrace/robust_mutex.h"
+#include "millrace/semaphore.h"
 
 namespace millrace {
 namespace {
@@ -225,6 +227,20 @@ TEST(RobustMutex, UnlockedWithoutRepairItIsUnrecoverableForEverybody) {
   EXPECT_TRUE(finds_out());
   EXPECT_TRUE(finds_out()) << "finding out does not take it";
   EXPECT_EQ(await_child(start_child(finds_out)), 0);
+}
+
+// Models count to two or three: here are the bits that they do not reach.
+TEST(Semaphore, CountsUpToItsLimitClosedOrNot) {
+  constexpr std::uint32_t most = 2'147'483'647;
+  semaphore<native> permits(most);
+  for (const bool closed : {false, true}) {
+    if (closed) permits.close();
+    std::uint32_t got = 0;
+    ASSERT_EQ(permits.try_acquire(most, got), status::ok);
+    EXPECT_EQ(got, most);
+    EXPECT_EQ(permits.try_acquire(1, got), closed ? status::closed : status::empty);
+    permits.release(most);
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -560,6 +561,30 @@ TEST(MpmcRing, GoesOnWherePositionsWrap) {
       ASSERT_EQ(ring.try_pop(m), status::ok) << lap;
       EXPECT_EQ(m.number, popped);
     }
+  }
+}
+
+TYPED_TEST(RingTest, TakesACapacityUpToItsLimitAndNoMore) {
+  const std::map<std::string_view, std::uint64_t> most{{"mpmc_ring", std::uint64_t{1} << 31},
+                                                       {"spsc_ring", std::uint64_t{1} << 31},
+                                                       {"mutex_ring", std::uint64_t{1} << 31},
+                                                       {"semaphore_ring", (std::uint64_t{1} << 31) - 1},
+                                                       {"boost_ring", 32768}};
+  const std::uint64_t limit = most.at(TypeParam::kind);
+  EXPECT_EQ(TypeParam::refuse({limit, 1}), "");
+  for (const std::uint64_t more : {limit + 1, 2 * limit, std::uint64_t{1} << 32, std::uint64_t{1} << 63}) {
+    EXPECT_NE(TypeParam::refuse({more, 1}).find("capacity " + std::to_string(more)), std::string::npos) << more;
+  }
+}
+
+TYPED_TEST(RingTest, TakesAsManyMembersAsItsLimitAndNoMore) {
+  EXPECT_TRUE(shared_ring<TypeParam>::create(location::anonymous(), {2, 4096, 0600}));
+  for (const std::uint32_t members : {0u, 4097u}) {
+    const auto made = shared_ring<TypeParam>::create(location::anonymous(), {2, members, 0600});
+    ASSERT_FALSE(made) << members;
+    EXPECT_EQ(made.error().code, errc::bad_argument);
+    EXPECT_NE(made.error().message.find("members " + std::to_string(members)), std::string::npos)
+        << made.error().message;
   }
 }
 

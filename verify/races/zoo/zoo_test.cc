@@ -169,7 +169,7 @@ TEST_P(ZooTest, TheRepairedRingIsClean) {
   EXPECT_TRUE(r.was_fine()) << shown().repaired << ", which repairs '" << shown().name << "' (" << shown().what
                             << "), played by " << by() << ", is to end fine, and said:" << r.said
                             << "If //verify/model/... is clean, the fault is in src/, which no model sees: futex.cc, "
-                               "robust_mutex.cc. Again by hand: verify/races/zoo/perform "
+                               "robust_mutex.cc. Again by hand: bazel run //verify/races/zoo:perform -- "
                             << shown().name << " repaired " << (by() == tool::processes ? "processes" : "threads");
   if (by() == tool::processes) return;
   // Helgrind knows no atomics. It has nothing to say of rings under a mutex, and a
