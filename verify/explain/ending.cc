@@ -45,7 +45,7 @@ std::string calls_made(const recording& r) {
       const std::smatch& found = *i;
       told.append(from, found[0].first);
       from = found[0].second;
-      const auto letter = [&](int group) { return static_cast<char>('A' + std::stoi(found[group])); };
+      const auto letter = [&](std::size_t group) { return static_cast<char>('A' + std::stoi(found[group])); };
       told +=
           found[1].matched ? fmt::format("{} ", letter(1)) : fmt::format("{}{}", letter(4), std::stoi(found[5]) + 1);
     }
