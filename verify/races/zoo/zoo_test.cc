@@ -128,6 +128,12 @@ class ZooTest : public testing::TestWithParam<std::tuple<bug, tool>> {
 TEST_P(ZooTest, IsObservedAsTheTableSays) {
   SCOPED_TRACE(std::string(shown().name) + ", played by " + std::string(to_string(by())) + ": the table says " +
                std::string(to_string(expected())));
+#if defined(__clang__)
+  if (by() == tool::tsan && expected() == finding::race) {
+    GTEST_SKIP() << "clang's ThreadSanitizer sleeps while another process finds it the lines of a report, which the "
+                    "play takes for sleep in the ring; gcc's finds them itself";
+  }
+#endif
   const ran r = perform(shown(), "wrong", by());
   const auto reports = by() == tool::processes ? std::vector<report>{} : reports_in(r.said, detector_of(by()));
   switch (expected()) {
