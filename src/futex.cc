@@ -25,15 +25,10 @@ wait_result futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t exp
   const timespec at = until.to_timespec();
   const long rc = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, until.is_never() ? nullptr : &at, nullptr,
                             FUTEX_BITSET_MATCH_ANY);
-  if (rc == 0) return wait_result::woken;
-  switch (errno) {
-    case ETIMEDOUT:
-      return wait_result::timed_out;
-    case EAGAIN:
-      return wait_result::changed;
-    default:  // EINTR: a signal handler ran
-      return wait_result::woken;
-  }
+  const int why = rc == 0 ? 0 : errno;
+  // Asked also where the word had changed: someone may keep changing it, and wake us.
+  if (why == ETIMEDOUT || (!until.is_never() && deadline::clock::now() >= until.when())) return wait_result::timed_out;
+  return why == EAGAIN ? wait_result::changed : wait_result::woken;  // EINTR: a signal handler ran
 }
 
 int futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {

@@ -7,6 +7,9 @@
 #include <cstring>
 #include <memory>
 
+#include "millrace/keeper.h"
+#include "millrace/roster.h"
+
 namespace millrace {
 namespace {
 
@@ -30,23 +33,26 @@ std::string text(const char (&from)[N]) {
   return s;
 }
 
-std::string demangled(const std::string& name) {
+// For our own names only: of 120 scribbled bytes the demangler makes a megabyte.
+std::string demangled(std::string_view name) {
   int failed = 0;
-  const std::unique_ptr<char, void (*)(void*)> plain(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &failed),
-                                                     &std::free);
-  return failed == 0 ? plain.get() : name;
+  const std::unique_ptr<char, void (*)(void*)> plain(
+      abi::__cxa_demangle(std::string(name).c_str(), nullptr, nullptr, &failed), &std::free);
+  return (failed == 0 ? std::string(plain.get()) : std::string(name)).substr(0, sizeof(ring_header::message_type) - 1);
 }
 
-std::string shape(const std::string& kind, std::uint64_t capacity, std::uint64_t bytes, const std::string& type) {
-  return kind + " of " + std::to_string(capacity) + " x " + demangled(type) + " (" + std::to_string(bytes) + " bytes)";
+std::string shape(const std::string& kind, std::uint64_t capacity, std::uint64_t bytes, const std::string& type,
+                  std::uint32_t members, delivery on_death) {
+  return kind + " of " + std::to_string(capacity) + " x " + type + " (" + std::to_string(bytes) + " bytes) for " +
+         std::to_string(members) + " members" + (on_death == delivery::drop ? ", on_death = drop" : "");
 }
 
 }  // namespace
 
-std::size_t places_offset() noexcept { return sizeof(ring_header); }
+std::size_t roster_offset() noexcept { return sizeof(ring_header); }
 
 std::size_t ring_offset(const geometry& g) noexcept {
-  const std::size_t end = places_offset() + g.members * sizeof(member_place);
+  const std::size_t end = roster_offset() + roster<native>::bytes(g.members) + keeper::bytes(g.members);
   return (end + line_bytes - 1) / line_bytes * line_bytes;
 }
 
@@ -58,12 +64,14 @@ void write_header(void* base, const ring_description& d) noexcept {
   h.message_align = d.message_align;
   h.capacity = d.shape.capacity;
   h.members = d.shape.members;
+  h.on_death = d.shape.on_death;
   copy_text(h.kind, d.kind);
-  copy_text(h.message_type, d.message_type);
+  copy_text(h.message_type, demangled(d.message_type));
   h.message_type_hash = hash(d.message_type);
   std::memcpy(base, &h, sizeof(h));
-  auto* const places = reinterpret_cast<member_place*>(static_cast<std::byte*>(base) + places_offset());
-  for (std::uint32_t i = 0; i != d.shape.members; ++i) std::construct_at(places + i, 0u);
+  void* const at = static_cast<std::byte*>(base) + roster_offset();
+  roster<native>::construct(at, d.shape.members);
+  keeper::construct(at, d.shape.members);
 }
 
 result<geometry> read_header(const void* base, std::size_t size, const ring_description& expected,
@@ -85,39 +93,20 @@ result<geometry> read_header(const void* base, std::size_t size, const ring_desc
   }
   const bool same_type = h.message_bytes == expected.message_bytes && h.message_align == expected.message_align &&
                          h.message_type_hash == hash(expected.message_type);
-  const bool same_shape = (expected.shape.capacity == 0 || h.capacity == expected.shape.capacity) &&
-                          (expected.shape.members == 0 || h.members == expected.shape.members);
-  if (text(h.kind) != expected.kind || !same_type || !same_shape) {
-    const std::uint64_t want_capacity = expected.shape.capacity != 0 ? expected.shape.capacity : h.capacity;
-    const std::uint32_t want_members = expected.shape.members != 0 ? expected.shape.members : h.members;
+  const bool any = expected.shape.capacity == 0;
+  const delivery on_death = h.on_death == delivery::drop ? delivery::drop : delivery::redeliver;
+  const geometry found{h.capacity, h.members, on_death};
+  if (text(h.kind) != expected.kind || !same_type || !(any || found == expected.shape)) {
+    const geometry wanted = any ? found : expected.shape;
     return refuse(errc::incompatible, "holds a " +
-                                          shape(text(h.kind), h.capacity, h.message_bytes, text(h.message_type)) +
-                                          " for " + std::to_string(h.members) + " members, expected a " +
-                                          shape(std::string(expected.kind), want_capacity, expected.message_bytes,
-                                                std::string(expected.message_type)) +
-                                          " for " + std::to_string(want_members) +
+                                          shape(text(h.kind), found.capacity, h.message_bytes, text(h.message_type),
+                                                found.members, on_death) +
+                                          ", expected a " +
+                                          shape(std::string(expected.kind), wanted.capacity, expected.message_bytes,
+                                                demangled(expected.message_type), wanted.members, wanted.on_death) +
                                           "; ask for what is there, use another name, or unlink it");
   }
-  return geometry{h.capacity, h.members};
-}
-
-std::optional<std::uint32_t> take_place(void* base, const geometry& g, const process_identity& who) noexcept {
-  auto* const places = reinterpret_cast<member_place*>(static_cast<std::byte*>(base) + places_offset());
-  for (std::uint32_t i = 0; i != g.members; ++i) {
-    std::uint64_t free = 0;
-    // acq_rel: the next holder of a place sees all that the last one did in it.
-    if (places[i].compare_exchange_strong(free, who.pack(), std::memory_order_acq_rel, std::memory_order_relaxed)) {
-      return i;
-    }
-  }
-  return std::nullopt;
-}
-
-void leave_place(void* base, std::uint32_t place, const process_identity& who) noexcept {
-  auto* const places = reinterpret_cast<member_place*>(static_cast<std::byte*>(base) + places_offset());
-  std::uint64_t mine = who.pack();
-  // release: pairs with take_place.
-  places[place].compare_exchange_strong(mine, 0, std::memory_order_release, std::memory_order_relaxed);
+  return found;
 }
 
 }  // namespace millrace

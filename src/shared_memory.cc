@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <pwd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
@@ -19,6 +20,7 @@
 #include <iomanip>
 #include <limits>
 #include <new>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <system_error>
@@ -168,10 +170,30 @@ std::uint64_t available(const location& where) {
 }
 
 error no_space(int sys_errno, const location& where, std::size_t bytes) {
+  struct statvfs fs {};
+  if (sys_errno == ENOSPC && where.which() == location::kind::posix && ::statvfs(directory, &fs) == 0 &&
+      fs.f_files != 0 && fs.f_favail == 0) {
+    return fail(errc::no_space, sys_errno, where, "needed one more file in /dev/shm, found all of its ", fs.f_files,
+                " taken (", reason(sys_errno), "); remove some, or mount it with a larger nr_inodes");
+  }
   const std::uint64_t room = available(where);
   return fail(errc::no_space, sys_errno, where, "needed ", bytes, " bytes and ", sizeof(preamble),
               " of preamble, available ", room == unlimited ? "unknown" : text(room), " bytes", " (", reason(sys_errno),
               "); ask for less, or free some", where.which() == location::kind::posix ? " in /dev/shm" : " memory");
+}
+
+// `call` could not map `length` bytes.
+error unmappable(int sys_errno, const location& where, std::size_t length, const char* call) {
+  if (sys_errno != ENOMEM) return refused(sys_errno, where, call);
+  rlimit most{};
+  if (::getrlimit(RLIMIT_AS, &most) != 0 || most.rlim_cur == RLIM_INFINITY) {
+    return no_space(sys_errno, where, length - sizeof(preamble));
+  }
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return fail(errc::limit, sys_errno, where, "needed ", length, " bytes of address space, found a limit of ",
+              most.rlim_cur, " with ", pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
+              " in use; raise `ulimit -v`");
 }
 
 // Asked before anything is allocated: to find out by allocating could take the
@@ -205,7 +227,48 @@ error not_found(const location& where, int sys_errno) {
               " open_or_create");
 }
 
+// Whose it is that lies at a location with a name.
+struct ownership {
+  uid_t uid = 0;
+  mode_t mode = 0;
+};
+
+std::optional<ownership> ownership_of(const location& where) {
+  if (where.which() == location::kind::posix) {
+    struct stat info {};
+    if (::lstat(path_of(where).c_str(), &info) != 0) return std::nullopt;
+    return ownership{info.st_uid, info.st_mode & 07777};
+  }
+  // shmctl answers only those who may read the segment; this file answers everybody.
+  std::ifstream file("/proc/sysvipc/shm");
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::istringstream fields(line);
+    std::int64_t key = 0;
+    std::string id, size, creator, last, attached;
+    ownership found;
+    fields >> key >> id >> std::oct >> found.mode >> std::dec >> size >> creator >> last >> attached >> found.uid;
+    if (fields && static_cast<std::int32_t>(key) == where.key()) return found;
+  }
+  return std::nullopt;
+}
+
+// "uid 1000 (alice), mode 0600"
+std::string describe(const ownership& owner) {
+  passwd entry{};
+  passwd* found = nullptr;
+  char names[4096];
+  ::getpwuid_r(owner.uid, &entry, names, sizeof names, &found);
+  return text("uid ", owner.uid, found != nullptr ? text(" (", found->pw_name, ')') : "", ", mode ", octal(owner.mode));
+}
+
 error exists(const location& where) {
+  const auto owner = ownership_of(where);
+  if (owner && owner->uid != ::geteuid()) {
+    return fail(errc::exists, EEXIST, where, "expected nothing there, found a segment of ", describe(*owner),
+                "; have its owner unlink it, or use another name");
+  }
   return fail(errc::exists, EEXIST, where,
               "expected nothing there, found a segment; open it, use open_or_create, or"
               " unlink it first");
@@ -222,30 +285,32 @@ error no_permission(const location& where, int sys_errno, const std::string& fou
               "; run as its owner, or have it created with a wider mode");
 }
 
-error posix_no_permission(const location& where, int sys_errno) {
-  struct stat info {};
-  if (::lstat(path_of(where).c_str(), &info) != 0 && ::stat(directory, &info) != 0) {
-    return no_permission(where, sys_errno, "/dev/shm closed");
-  }
-  return no_permission(where, sys_errno, text("owner uid ", info.st_uid, ", mode ", octal(info.st_mode)));
+error no_permission(const location& where, int sys_errno) {
+  if (const auto owner = ownership_of(where)) return no_permission(where, sys_errno, "it owned by " + describe(*owner));
+  return no_permission(where, sys_errno,
+                       where.which() == location::kind::posix ? "/dev/shm closed" : "it closed to others");
 }
 
-// shmctl answers only those who may read the segment; this file answers everybody.
-error sysv_no_permission(const location& where, int sys_errno) {
-  std::ifstream file("/proc/sysvipc/shm");
-  std::string line;
-  std::getline(file, line);
-  while (std::getline(file, line)) {
-    std::istringstream fields(line);
-    std::int64_t key = 0;
-    std::int64_t id = 0;
-    std::string mode, size, creator, last, attached, uid;
-    fields >> key >> id >> mode >> size >> creator >> last >> attached >> uid;
-    if (static_cast<std::int32_t>(key) == where.key()) {
-      return no_permission(where, sys_errno, text("owner uid ", uid, ", mode 0", mode));
-    }
+std::string sysctl(const char* name) {
+  std::string value = "unknown";
+  std::ifstream(text("/proc/sys/kernel/", name)) >> value;
+  return value;
+}
+
+// shmget would not create a segment of `length` bytes.
+error sysv_refused(int sys_errno, const location& where, std::size_t length) {
+  if (sys_errno == EINVAL) {
+    return fail(errc::limit, sys_errno, where, "needed a System V segment of ", length,
+                " bytes, found kernel.shmmax = ", sysctl("shmmax"), "; raise it with sysctl, or use location::posix");
   }
-  return no_permission(where, sys_errno, "it closed to others");
+  if (sys_errno == ENOSPC) {
+    return fail(errc::limit, sys_errno, where, "needed one more System V segment of ", length,
+                " bytes, found kernel.shmmni = ", sysctl("shmmni"), " segments or kernel.shmall = ", sysctl("shmall"),
+                " pages used up; see `ipcs`, remove unused ones with `ipcrm`");
+  }
+  if (sys_errno == ENOMEM) return no_space(sys_errno, where, length - sizeof(preamble));
+  if (sys_errno == EACCES) return no_permission(where, sys_errno);
+  return refused(sys_errno, where, "shmget");
 }
 
 error half_made(const location& where, pid_t creator) {
@@ -381,7 +446,7 @@ result<shared_memory> shared_memory::open_posix(const location& where) {
   if (segment.descriptor_ < 0) {
     const int why = errno;
     if (why == ENOENT) return not_found(where, why);
-    if (why == EACCES || why == EPERM) return posix_no_permission(where, why);
+    if (why == EACCES || why == EPERM) return no_permission(where, why);
     if (why == ELOOP || why == EISDIR || why == ENXIO) return foreign(where, why, "another type of file");
     return refused(why, where, "open");
   }
@@ -402,7 +467,7 @@ result<shared_memory> shared_memory::create_posix(const location& where, std::si
   segment.descriptor_ = ::open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (segment.descriptor_ < 0) {
     const int why = errno;
-    if (why == EACCES || why == EPERM) return posix_no_permission(where, why);
+    if (why == EACCES || why == EPERM) return no_permission(where, why);
     if (why == ENOSPC) return no_space(why, where, bytes);
     if (why == EOPNOTSUPP || why == EISDIR || why == ENOENT) {
       return fail(errc::system, why, where, "expected a tmpfs at /dev/shm, found none (", reason(why), "); mount one");
@@ -416,7 +481,7 @@ result<shared_memory> shared_memory::create_posix(const location& where, std::si
   if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     const int why = errno;
     if (why == EEXIST) return exists(where);
-    if (why == EACCES || why == EPERM) return posix_no_permission(where, why);
+    if (why == EACCES || why == EPERM) return no_permission(where, why);
     if (why == ENOSPC) return no_space(why, where, bytes);
     return refused(why, where, "linkat");
   }
@@ -444,7 +509,7 @@ result<shared_memory> shared_memory::create_anonymous(const location& where, std
   shared_memory segment(where);
   const std::size_t length = bytes + sizeof(preamble);
   void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (at == MAP_FAILED) return errno == ENOMEM ? no_space(ENOMEM, where, bytes) : refused(errno, where, "mmap");
+  if (at == MAP_FAILED) return unmappable(errno, where, length, "mmap");
   segment.mapping_ = at;
   segment.mapped_ = length;
   if (auto ok = populate(where, at, length); !ok) return ok.error();
@@ -467,7 +532,7 @@ result<done> shared_memory::allocate_and_map(std::size_t bytes, mode_t mode) {
   if (why == ENOSPC || why == ENOMEM) return no_space(why, where_, bytes);
   if (why != 0) return refused(why, where_, "posix_fallocate");
   void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
-  if (at == MAP_FAILED) return errno == ENOMEM ? no_space(ENOMEM, where_, bytes) : refused(errno, where_, "mmap");
+  if (at == MAP_FAILED) return unmappable(errno, where_, length, "mmap");
   mapping_ = at;
   mapped_ = length;
   return done{};
@@ -485,7 +550,7 @@ result<done> shared_memory::map_and_validate() {
   if (at == MAP_FAILED) {
     const int why = errno;
     if (why == EACCES || why == EPERM) return no_permission(where_, why, "a descriptor that forbids writing");
-    return why == ENOMEM ? no_space(why, where_, length - sizeof(preamble)) : refused(why, where_, "mmap");
+    return unmappable(why, where_, length, "mmap");
   }
   mapping_ = at;
   mapped_ = length;
@@ -525,23 +590,20 @@ result<shared_memory> shared_memory::obtain_sysv(intent why, const location& whe
       id = ::shmget(where.key(), bytes + sizeof(preamble), IPC_CREAT | IPC_EXCL | static_cast<int>(mode));
       fresh = id >= 0;
       if (id < 0 && errno == EEXIST) continue;
-      if (id < 0 && errno == ENOSPC) {
-        return fail(errc::limit, ENOSPC, where, "needed one more System V segment of ", bytes + sizeof(preamble),
-                    " bytes, found the system's limit reached; see `ipcs -l`, remove unused ones with `ipcrm`");
-      }
-      if (id < 0 && (errno == ENOMEM || errno == EINVAL)) return no_space(errno, where, bytes);
+      if (id < 0) return sysv_refused(errno, where, bytes + sizeof(preamble));
     }
-    if (id < 0) return errno == EACCES ? sysv_no_permission(where, errno) : refused(errno, where, "shmget");
+    if (id < 0) return errno == EACCES ? no_permission(where, errno) : refused(errno, where, "shmget");
 
     shared_memory segment(where);
     void* at = ::shmat(id, nullptr, 0);
     if (reinterpret_cast<std::intptr_t>(at) == -1) {
       const int refusal = errno;
+      shmid_ds info{};
+      ::shmctl(id, IPC_STAT, &info);
       if (fresh) ::shmctl(id, IPC_RMID, nullptr);
       if (refusal == EINVAL || refusal == EIDRM) continue;  // unlinked meanwhile
-      if (refusal == ENOMEM) return no_space(refusal, where, bytes);
-      if (refusal != EACCES) return refused(refusal, where, "shmat");
-      return why == intent::create ? exists(where) : sysv_no_permission(where, refusal);
+      if (refusal != EACCES) return unmappable(refusal, where, info.shm_segsz, "shmat");
+      return why == intent::create ? exists(where) : no_permission(where, refusal);
     }
     segment.mapping_ = at;
     shmid_ds info{};
@@ -661,6 +723,13 @@ result<shared_memory> shared_memory::adopt(int descriptor) {
     }
     segment.where_ = location::memfd(std::move(label));
   }
+  // Before its size is read: what is sealed has that size for good.
+  const int seals = ::fcntl(segment.descriptor_, F_GET_SEALS);
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    return fail(errc::foreign, 0, segment.where_,
+                "expected a memfd that is sealed against shrinking, found one that its sender could truncate, which"
+                " would kill us; have it created with location::memfd, or open it by its name");
+  }
   if (auto ok = segment.map_and_validate(); !ok) return ok.error();
   return segment;
 }
@@ -672,13 +741,13 @@ result<done> shared_memory::unlink(const location& where) {
       if (::unlink(path_of(where).c_str()) == 0) return done{};
       if (errno == ENOENT) return not_found(where, ENOENT);
       if (errno == EISDIR) return foreign(where, EISDIR, "a directory");
-      if (errno == EACCES || errno == EPERM) return posix_no_permission(where, errno);
+      if (errno == EACCES || errno == EPERM) return no_permission(where, errno);
       return refused(errno, where, "unlink");
     case location::kind::sysv: {
       const int id = ::shmget(where.key(), 0, 0);
       if (id >= 0 && ::shmctl(id, IPC_RMID, nullptr) == 0) return done{};
       if (errno == ENOENT || errno == EINVAL || errno == EIDRM) return not_found(where, errno);
-      if (errno == EACCES || errno == EPERM) return sysv_no_permission(where, errno);
+      if (errno == EACCES || errno == EPERM) return no_permission(where, errno);
       return refused(errno, where, "shmctl");
     }
     case location::kind::anonymous:

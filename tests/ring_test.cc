@@ -433,7 +433,7 @@ TYPED_TEST(RingTest, AnotherShapeUnderTheNameIsRefusedWithBothInTheMessage) {
   EXPECT_NE(other.error().message.find("of 128 x"), std::string::npos) << other.error().message;
   ASSERT_FALSE(members);
   EXPECT_EQ(members.error().code, errc::incompatible);
-  EXPECT_NE(members.error().message.find("for 5;"), std::string::npos) << members.error().message;
+  EXPECT_NE(members.error().message.find("for 5 members;"), std::string::npos) << members.error().message;
   ASSERT_FALSE(kind);
   EXPECT_EQ(kind.error().code, errc::incompatible);
   ASSERT_FALSE(type);
@@ -543,7 +543,9 @@ TEST(MpmcRing, GoesOnWherePositionsWrap) {
   auto* const slots = reinterpret_cast<slot*>(bytes + ring_type::bytes(shape)) - capacity;
   for (std::uint64_t p = start; p != start + capacity; ++p) slots[p % capacity].word.store(p << 14);
 
-  ring_type ring(at, shape, 0);
+  alignas(line_bytes) std::array<std::byte, roster<native>::bytes(1)> members;
+  roster<native>::construct(members.data(), 1);
+  ring_type ring(at, shape, {roster<native>(members.data(), 1), 0});
   std::uint64_t pushed = 0;
   std::uint64_t popped = 0;
   letter m;

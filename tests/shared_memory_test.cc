@@ -357,8 +357,9 @@ TEST_P(Named, SomebodyElsesIsNoPermissionAndNamesTheOwner) {
               const auto made_again = shared_memory::create(*at_, bytes, 0600, leave_raw);
               const auto unlinked = shared_memory::unlink(*at_);
               return !opened && opened.error().code == errc::no_permission &&
-                     opened.error().message.find("owner uid 0, mode 0600") != std::string::npos && !made_again &&
-                     made_again.error().code == errc::exists && !unlinked &&
+                     opened.error().message.find("owned by uid 0 (root), mode 0600") != std::string::npos &&
+                     !made_again && made_again.error().code == errc::exists &&
+                     made_again.error().message.find("of uid 0 (root), mode 0600") != std::string::npos && !unlinked &&
                      unlinked.error().code == errc::no_permission;
             }),
             0);

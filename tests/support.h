@@ -2,15 +2,22 @@
 #ifndef MILLRACE_TESTS_SUPPORT_H_
 #define MILLRACE_TESTS_SUPPORT_H_
 
+#include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <new>
 #include <random>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -77,6 +84,42 @@ class child {
   }
 
   pid_t pid_ = -1;
+};
+
+// Whether all threads of the process sleep in futex(2) or futex_waitv(2), to be woken by somebody else.
+inline bool asleep(pid_t pid) {
+  std::error_code gone;
+  bool all = false;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", gone)) {
+    std::ifstream file(thread.path() / "syscall");
+    long number = -1;  // a running one has none
+    file >> number;
+    if (number != SYS_futex && number != SYS_futex_waitv) return false;
+    all = true;
+  }
+  return all;
+}
+
+// Has namespaces of one's own from here on: one of users makes one root in it, where that is allowed.
+inline bool unshared(int what) { return ::unshare(what) == 0 || ::unshare(CLONE_NEWUSER | what) == 0; }
+
+// A T in memory that forked children share.
+template <class T>
+class shared {
+ public:
+  shared()
+      : at_(::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
+        value_(::new (at_) T()) {}
+  shared(const shared&) = delete;
+  shared& operator=(const shared&) = delete;
+  ~shared() { ::munmap(at_, sizeof(T)); }
+
+  T& operator*() const { return *value_; }
+  T* operator->() const { return value_; }
+
+ private:
+  void* at_;
+  T* value_;
 };
 
 // A location nobody else uses, unlinked at the end. Test sandboxes may share

@@ -17,6 +17,7 @@ load("@rules_cc//cc:defs.bzl", "cc_binary")
 # none is: thread would miss races.
 _FLAGS = {
     "address": ["-O0", "-fsanitize=address"],
+    "lines": ["-O2"],  # none: the code as it is shipped, with line numbers
     # But with line numbers: for Valgrind, whose release in Debian 12 gives up at clang's DWARF 5.
     "none": ["-O1", "-gdwarf-4"],
     # gcc expands the memcpy of a message in line and does not instrument it: as a

@@ -187,32 +187,70 @@ inline void log(site where, const char* what, const void* object = nullptr) {
 // jumps out of its body, as no destructor runs in a killed process.
 class mortality {
  public:
+  enum class what : std::uint8_t { other, store };
+
   // Runs `body` as the calling thread's. It dies before one of its first `most`
   // steps, or not at all: the search decides. False if it died.
   template <class Body>
   static bool run(unsigned most, Body&& body) {
-    left_ = rl::rand(most + 1);
-    victim_ = rl::ctx().current_thread();
-    const bool lives = _setjmp(out_) == 0;
+    fates_[me()].left = rl::rand(most + 1);
+    fates_[me()].mortal = true;
+    const bool lives = _setjmp(fates_[me()].out) == 0;
     if (lives) body();
-    victim_ = nobody;
+    fates_[me()].mortal = false;
     return lives;
   }
 
-  static void step(site s) {
-    if (victim_ == nobody || rl::ctx().current_thread() != victim_ || left_-- != 0) return;
-    log(s, "SIGKILL");
-    _longjmp(out_, 1);
+  // The calling thread begins a call of a ring.
+  static void begin_call() noexcept {
+    fates_[me()].commits = 0;
+    fates_[me()].last = none;
   }
 
-  static void before_execution() noexcept { victim_ = nobody; }
+  // How often the calling thread has done the step by which its call pushes or pops,
+  // since begin_call: a store of that function which is the last of it.
+  static unsigned commits() noexcept { return fates_[me()].commits; }
+
+  static void step(site s, what kind = what::other) {
+    fate& mine = fates_[me()];
+    if (!mine.mortal) return;
+    if (mine.last.kind == what::store && commits_in(mine.last.where)) ++mine.commits;
+    if (mine.left-- == 0) {
+      log(s, "SIGKILL");
+      _longjmp(mine.out, 1);
+    }
+    mine.last = {s, kind};
+  }
+
+  static void before_execution() noexcept {
+    for (fate& f : fates_) f.mortal = false;
+  }
 
  private:
-  static constexpr rl::thread_id_t nobody = ~rl::thread_id_t{0};
+  struct done {
+    site where;
+    what kind;
+  };
+  static constexpr done none{{"", "", 0}, what::other};
+  struct fate {
+    bool mortal;
+    unsigned left;
+    unsigned commits;
+    done last;
+    jmp_buf out;
+  };
 
-  static inline rl::thread_id_t victim_ = nobody;
-  static inline unsigned left_ = 0;
-  static inline jmp_buf out_;
+  static bool commits_in(const site& s) noexcept {
+    using namespace std::string_view_literals;
+    static constexpr std::array functions{"publish"sv,    "release"sv,     "commit_push"sv,
+                                          "commit_pop"sv, "push_locked"sv, "pop_locked"sv};
+    return std::string_view(s.file()).ends_with("_ring.h") &&
+           std::find(functions.begin(), functions.end(), s.function) != functions.end();
+  }
+
+  static std::size_t me() noexcept { return static_cast<std::size_t>(rl::ctx().current_thread()); }
+
+  static inline std::array<fate, 9> fates_{};
 };
 
 // What Relacy's memory model leaves out: load buffering, stores that overtake each
@@ -239,7 +277,7 @@ struct relacy_platform {
       return told(step::kind::load, s, (*object_).load(to_relacy(asked(order, s)), info(s)));
     }
     void store(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
-      mortality::step(s);
+      mortality::step(s, mortality::what::store);
       (*object_).store(value, to_relacy(asked(order, s)), info(s));
       told(step::kind::store, s, value);
     }
@@ -404,107 +442,17 @@ struct relacy_platform {
     log(s, "heavy fence ends");
   }
 
+  // The model's killed have stopped before they are marked.
+  static void await_end(site /*s*/ = site::here()) noexcept {}
+
   static void relax(unsigned /*turn*/, site s = site::here()) noexcept { rl::yield(1, info(s)); }
-
-  // A futex mutex with robust_mutex's promises. The kernel's part is kernel_cleans_up.
-  class mutex {
-   public:
-    mutex() noexcept { add(*this); }
-
-    millrace::lock_result try_lock(site s = site::here()) noexcept {
-      std::uint32_t held = free;
-      return take(held, s) ? taken(held) : refused(held);
-    }
-
-    millrace::lock_result lock_until(millrace::deadline until, site s = site::here()) noexcept {
-      for (;;) {
-        std::uint32_t held = free;
-        if (take(held, s)) return taken(held);
-        if (held == unrecoverable) return refused(held);
-        if (held == free) {  // let go of between two looks: there is nobody to wake us
-          relax(0, s);
-          continue;
-        }
-        if (wait(holder_, held, until, s) == millrace::wait_result::timed_out) return millrace::lock_result::timed_out;
-      }
-    }
-
-    void make_consistent(site s = site::here()) noexcept {
-      held_by_caller(s);
-      inconsistent_ = false;
-    }
-
-    void unlock(site s = site::here()) noexcept {
-      held_by_caller(s);
-      unlocking_[me()] = true;
-      holder_.store(inconsistent_ ? unrecoverable : free, std::memory_order::release, s);
-      wake_all(holder_, s);
-      unlocking_[me()] = false;
-    }
-
-   private:
-    friend struct relacy_platform;
-
-    static constexpr std::uint32_t free = 0;  // else the holder's number, from 1
-    static constexpr std::uint32_t owner_died = 100;
-    static constexpr std::uint32_t unrecoverable = 101;
-
-    static std::uint32_t me() noexcept { return static_cast<std::uint32_t>(rl::ctx().current_thread()) + 1; }
-
-    // `held`: what the word held before, free or owner_died if it could be taken.
-    bool take(std::uint32_t& held, site s) noexcept {
-      held = free;
-      while (!holder_.compare_exchange_strong(held, me(), std::memory_order::acquire, std::memory_order::relaxed, s)) {
-        if (held != free && held != owner_died) return false;
-      }
-      return true;
-    }
-    millrace::lock_result taken(std::uint32_t held) noexcept {
-      if (held == owner_died) inconsistent_ = true;
-      return held == owner_died ? millrace::lock_result::owner_died : millrace::lock_result::locked;
-    }
-    static millrace::lock_result refused(std::uint32_t held) noexcept {
-      return held == unrecoverable ? millrace::lock_result::unrecoverable : millrace::lock_result::timed_out;
-    }
-
-    void held_by_caller(site s) noexcept {
-      if ((*holder_.object_).debug_value() != me()) {
-        rl::ctx().fail_test("the caller does not hold the mutex", rl::test_result_unlocking_mutex_wo_ownership,
-                            info(s));
-      }
-    }
-
-    // All of an execution, for the kernel to find those of the dead.
-    static void add(mutex& m) noexcept { all_[count_++ % all_.size()] = &m; }
-
-    static inline std::array<mutex*, 4> all_{};
-    static inline std::size_t count_ = 0;
-
-    atomic<std::uint32_t> holder_{free};
-    bool inconsistent_ = false;        // known to the holder alone
-    std::array<bool, 9> unlocking_{};  // pthread's list_op_pending, of threads 1 to 8: between unlocking and waking
-  };
-
-  // What the kernel does for a thread that was killed: marks the robust mutexes
-  // that it held, and wakes who waits for one that it was letting go.
-  static void kernel_cleans_up(site s = site::here()) noexcept {
-    for (std::size_t i = 0; i != std::min(mutex::count_, mutex::all_.size()); ++i) {
-      mutex& m = *mutex::all_[i];
-      const bool held = (*m.holder_.object_).debug_value() == mutex::me();
-      if (held) m.holder_.exchange(mutex::owner_died, std::memory_order::seq_cst, s);
-      if (held || m.unlocking_[mutex::me()]) wake_all(m.holder_, s);
-    }
-  }
 
   // How far each thread's steps are known to the calling one (happens-before).
   static std::uint64_t known_of(unsigned thread) noexcept { return rl::ctx().threadx_->acq_rel_order_[thread]; }
 
   static constexpr std::size_t most_threads = 8;
 
-  static void before_execution() noexcept {
-    mortality::before_execution();
-    mutex::count_ = 0;
-  }
+  static void before_execution() noexcept { mortality::before_execution(); }
 
   // Called once an execution, before its threads run.
   static void set_thread(rl::thread_info_base* thread) noexcept {

@@ -17,6 +17,7 @@
 #include "millrace/event_count.h"
 #include "millrace/platform.h"
 #include "millrace/ring.h"
+#include "millrace/roster.h"
 #include "millrace/status.h"
 
 namespace millrace {
@@ -55,7 +56,7 @@ class boost_ring : public ring_calls<boost_ring<T>, T, native> {
     with_queue(c + 1, g.capacity, [](auto* q) noexcept { return std::construct_at(q) != nullptr; });
   }
 
-  boost_ring(void* at, const geometry& g, std::uint32_t /*member: nobody is recorded*/) noexcept
+  boost_ring(void* at, const geometry& g, const membership<native>& /*who: nobody is recorded*/) noexcept
       : shared_(static_cast<control*>(at)), capacity_(g.capacity) {}
 
   status try_push(const T& m) noexcept {
@@ -97,6 +98,13 @@ class boost_ring : public ring_calls<boost_ring<T>, T, native> {
     shared_->closed.store(1, std::memory_order_release);  // pairs with try_pop
     shared_->not_empty.notify();
     shared_->not_full.notify();
+  }
+
+  void settle() noexcept {}  // nobody knows what the dead one held
+
+  void alarm() noexcept {
+    shared_->not_empty.alarm();
+    shared_->not_full.alarm();
   }
 
   std::uint64_t capacity() const noexcept { return capacity_; }

@@ -32,8 +32,8 @@ namespace millrace {
 //     out of order, and the one that is woken may find nothing or be killed.
 //
 // A sleeper that is killed leaves the flag set, which costs one needless wake.
-// A notifier killed between its new epoch and its wake leaves sleepers asleep
-// until the next prepare and notify: not yet recovered from.
+// A notifier killed between the change and the wake leaves sleepers asleep, until
+// `alarm` is called for its death.
 //
 // Any number of threads of any processes may call everything at once.
 template <class Platform>
@@ -72,6 +72,12 @@ class event_count {
       Platform::relax(turn);
       now = word_.load(std::memory_order_relaxed);
     }
+  }
+
+  // For a notifier that was killed: wakes all, also those for whom it had begun to.
+  void alarm() noexcept {
+    notify();
+    Platform::wake_all(word_);
   }
 
  private:

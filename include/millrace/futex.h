@@ -13,7 +13,7 @@ namespace millrace {
 enum class wait_result : std::uint8_t {
   woken,      // by a wake, or for no reason: look again
   changed,    // the word no longer held `expected`: never slept
-  timed_out,  // the deadline passed
+  timed_out,  // the deadline has passed, whatever else happened
 };
 
 // Blocks while `word` holds `expected`, until a wake or the deadline. `word` may

@@ -2,15 +2,12 @@
 #ifndef MILLRACE_LAYOUT_H_
 #define MILLRACE_LAYOUT_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <typeinfo>
 
-#include "millrace/process.h"
 #include "millrace/result.h"
 #include "millrace/ring.h"
 
@@ -31,12 +28,12 @@ struct ring_description {
   }
 };
 
-//   segment's payload  [ ring_header | member_place x members | ring: Ring::bytes ]
+//   segment's payload  [ ring_header | roster | keepers' part | ring: Ring::bytes ]
 //
 // Written once, before anyone else can see the segment; read once by each opener,
 // who copies the geometry and never looks again.
 struct alignas(line_bytes) ring_header {
-  static constexpr std::uint32_t current_version = 1;
+  static constexpr std::uint32_t current_version = 2;
 
   std::uint32_t version;
   std::uint32_t header_bytes;  // differs between ABIs
@@ -44,32 +41,24 @@ struct alignas(line_bytes) ring_header {
   std::uint64_t message_align;
   std::uint64_t capacity;
   std::uint32_t members;
-  char kind[20];
-  char message_type[128];           // cut short if longer: the hash is of the whole
-  std::uint64_t message_type_hash;  // FNV-1a
+  delivery on_death;
+  char kind[19];
+  char message_type[128];           // for people; cut short if longer
+  std::uint64_t message_type_hash;  // FNV-1a of the whole mangled name
 };
 
-// One place a member: zero, or the process that took it (process_identity,
-// packed). Taken and left by CAS.
-using member_place = std::atomic<std::uint64_t>;
-
 // Where the parts of a segment for this shape begin, from the payload's base.
-std::size_t places_offset() noexcept;
+std::size_t roster_offset() noexcept;
 std::size_t ring_offset(const geometry& g) noexcept;
 
+// Makes the roster and the keepers' part, too.
 void write_header(void* base, const ring_description& d) noexcept;
 
 // Reads the header of a segment of `size` bytes. An error if it is not one for
 // `expected`'s kind and message type; the message says what was found. A capacity
-// or members of zero in `expected` accept what is there.
+// of zero in `expected` accepts whatever shape is there.
 result<geometry> read_header(const void* base, std::size_t size, const ring_description& expected,
                              const std::string& object);
-
-// Takes a free place, or nothing if none is left.
-std::optional<std::uint32_t> take_place(void* base, const geometry& g, const process_identity& who) noexcept;
-// Does nothing if the place is not `who`'s: a child of fork destroys the copy of
-// a handle that is its parent's.
-void leave_place(void* base, std::uint32_t place, const process_identity& who) noexcept;
 
 }  // namespace millrace
 

@@ -15,6 +15,7 @@
 #include "millrace/event_count.h"
 #include "millrace/platform.h"
 #include "millrace/ring.h"
+#include "millrace/roster.h"
 #include "millrace/status.h"
 
 namespace millrace {
@@ -29,14 +30,18 @@ namespace millrace {
 //   slot of position p, capacity N, index p mod N:
 //     empty(p) --CAS tail p -> p+1-- payload --store--> full(p)
 //     full(p)  --CAS head p -> p+1-- payload --store--> empty(p+N)
+//   and where the claimer is killed before its store, instead of it, by anyone:
+//     empty(p) ---CAS---> skipped(p)   a pop claims it as it would full(p), and goes on
+//     full(p)  ---CAS---> orphan(p), which a pop redelivers, or empty(p+N): dropped
+//     skipped(p) -CAS---> empty(p+N)
 //
 // Invariants (for producers and tail; for consumers and head alike):
 //  M1 head <= tail <= head + N. Each position is claimed once, by the one CAS
 //     that moves tail (head) past it, in order and without a gap.
 //  M2 A slot's word is written only by the claimer of the position that it
-//     names, from claim to publication; the payload likewise. Publication
-//     (release) pairs with the reading of the word (acquire) before the next
-//     claim of the slot: payload accesses never overlap.
+//     names, from claim to publication, or once for it after its death; the payload
+//     likewise. Publication (release) pairs with the reading of the word (acquire)
+//     before the next claim of the slot: payload accesses never overlap.
 //  M3 Who holds p is known exactly. The value that tail had when it stood at p is
 //     unique: it names the claimer of p-1, the *predecessor* of p. A claimer
 //     writes that value to its own record before its CAS, and into the slot's
@@ -45,6 +50,7 @@ namespace millrace {
 //     the one noted in the record of the holder of p+1, who is found in the
 //     same way and, not having published, has not touched its record. A record
 //     that starts a batch at q <= p names its owner the holder of all up to p.
+//     Whoever acts for a dead claimer notes the predecessor as it would have.
 //  M4 What a failed try means. `empty`: head had come to p when it was read, and
 //     tail, read after it, stood at p: as head never passes tail, both stood at p
 //     at the instant of that read (seq_cst, as is every claim; acquire on the first
@@ -53,10 +59,29 @@ namespace millrace {
 //     and one before it may not. `busy`: somebody had claimed the slot that comes
 //     next and not published it, or did so while we looked.
 //
+//  M5 Recovery: a slot's holder is looked up, *then* found dead, and then the slot's
+//     word is changed by a CAS from what it was before. Had the claim been settled
+//     meanwhile, the word would differ, for good: it names its position. As nobody
+//     takes a dead member's number before its claims are settled (roster R3), the
+//     one that was found dead is the one that held the slot. So any number may
+//     recover at once, and may be killed doing it. A claim made before a death was
+//     reported is seen by whoever has read the report.
+//  M6 One consumer at a time redelivers: the *redeliverer* takes an orphan's payload
+//     and frees its slot. Its word is a lock that names its holder, taken over when
+//     that is dead; it counts its changes, so that no CAS is fooled.
+//  M7 Whatever the words hold, a call ends: each further round of a loop here is owed
+//     to a change by another member, or to a death newly reported, or clears one of
+//     at most N skipped slots; and recovery goes round the slots once.
+//
 // Progress: lock-free, except that a member stopped between claim and
-// publication makes the others see `busy` at its slot when they get there. A
-// member *killed* there does so for ever: it is known who it was (M3), but
-// recovery is not implemented yet.
+// publication makes the others see `busy` at its slot when they get there. If it is
+// killed there, the others settle its claim and go on. While one is stopped in a
+// redelivery, or a scribble says so of a living one, pops that find nothing say `busy`.
+// A slot that is skipped counts as taken until pops have come to it. A redelivered
+// message comes later than others of its producer, which is why it is marked;
+// redelivery happens when a pop would otherwise fail. A message is out of the ring,
+// and not recovered, once its consumer has freed the slot, though its pop may not
+// have returned.
 //
 // Capacity: a power of two, 1 to 2^31. Positions wrap after 2^50 messages;
 // all comparisons are modular.
@@ -96,8 +121,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     }
   }
 
-  mpmc_ring(void* at, const geometry& g, std::uint32_t member) noexcept
-      : at_(at, g), mask_(g.capacity - 1), me_(member), mine_(&at_.records[member]) {}
+  mpmc_ring(void* at, const geometry& g, const membership<Platform>& who) noexcept
+      : at_(at, g), mask_(g.capacity - 1), me_(who.me), all_(who.all), redelivers_(g.on_death == delivery::redeliver) {}
 
   // Never blocks; full, busy and closed are told apart (M4).
   status try_push(const T& m) noexcept {
@@ -112,7 +137,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   // been claimed by a consumer.
   status try_pop(T& m) noexcept {
     const claim c = claim_pop(1);
-    if (c.why != status::ok) return c.why;
+    if (c.why != status::ok) return redeliver_or(c.why, m);
     release(c.from, c.first, m);
     at_.shared->not_full.notify();
     return status::ok;
@@ -133,10 +158,28 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   batch_result try_pop_n(std::span<T> m) noexcept {
     if (m.empty()) return {};
     const claim c = claim_pop(m.size());
-    if (c.why != status::ok) return {c.why, 0};
+    if (c.why != status::ok) {
+      const status why = redeliver_or(c.why, m[0]);
+      return {why, why == status::redelivered ? 1u : 0u};
+    }
     for (std::uint64_t i = 0; i != c.count; ++i) release(i == 0 ? c.from : me_, c.first + i, m[i]);
     at_.shared->not_full.notify();
     return {status::ok, c.count};
+  }
+
+  void settle() noexcept {
+    sweep();
+    // A dead redeliverer's lock must not become its successor's.
+    word now = at_.shared->redeliverer.load(std::memory_order_relaxed);
+    if (redeliverer_of(now) == me_ + 1) {
+      at_.shared->redeliverer.compare_exchange_strong(now, next_redeliverer(now, nobody), std::memory_order_release,
+                                                      std::memory_order_relaxed);
+    }
+  }
+
+  void alarm() noexcept {
+    at_.shared->not_empty.alarm();
+    at_.shared->not_full.alarm();
   }
 
   // No push claims a slot after this; pops drain what was claimed before, then
@@ -168,9 +211,14 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   static constexpr word closed_flag = word{1} << member_bits;  // in tail only
   static constexpr word empty_state = 0;                       // in slots
   static constexpr word full_state = 1;
+  static constexpr word skipped_state = 2;  // nothing is in it: its producer died
+  static constexpr word orphan_state = 3;   // its consumer died
+  static constexpr unsigned redeliverer_bits = 13;
+  static constexpr word nobody = 0;
 
   static constexpr word position(word w) noexcept { return w >> (member_bits + state_bits); }
   static constexpr word member_of(word w) noexcept { return w & member_mask; }
+  static constexpr word state_of(word w) noexcept { return (w >> member_bits) & 3; }
   static constexpr word stage(word w) noexcept { return w >> member_bits; }  // position and state
   static constexpr word pack(word pos, word state, word member) noexcept {
     return ((pos & position_mask) << (member_bits + state_bits)) | (state << member_bits) | member;
@@ -193,6 +241,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     alignas(line_bytes) atomic<word> head{0};             // CASed by consumers
     alignas(line_bytes) event_count<Platform> not_empty;  // read at each push, written by sleepers
     alignas(line_bytes) event_count<Platform> not_full;
+    alignas(line_bytes) atomic<word> redeliverer{0};  // [ changes | member + 1 ], 0: nobody (M6)
   };
 
   // Where the parts are in this process. Indices are masked with a private copy
@@ -216,28 +265,38 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
 
   slot& at(word pos) noexcept { return at_.slots[pos & mask_]; }
 
+  enum class side { producers, consumers };
+
+  atomic<word>& end_of(side s) noexcept { return s == side::producers ? at_.shared->tail : at_.shared->head; }
+  atomic<word>& record_of(side s, word m) noexcept {
+    return s == side::producers ? at_.records[m].pushing : at_.records[m].popping;
+  }
+
   claim claim_push(std::uint64_t want) noexcept {
     // acquire: M4. A stale tail fails the CAS, or meets a slot that is ahead of it.
     word t = at_.shared->tail.load(std::memory_order_acquire);
     for (unsigned turn = 0;; ++turn) {
       if ((t & closed_flag) != 0) return {status::closed};
       const word p = position(t);
-      const std::uint64_t n = ready(p, empty_state, want);
+      word met = 0;
+      const std::uint64_t n = ready(p, empty_state, want, met);
       if (n == 0) {
         // seq_cst: M4.
         const word h = at_.shared->head.load(std::memory_order_seq_cst);
         const word again = at_.shared->tail.load(std::memory_order_seq_cst);
-        if (again == t) return {position(h) == ((p - capacity()) & position_mask) ? status::full : status::busy};
+        if (again == t) {
+          const word last = (p - capacity()) & position_mask;
+          const bool is_full = position(h) == last;
+          if (!possible(p, met, position(h), p)) return {status::corrupt};
+          if (is_full && stage(met) == stage_of(last, skipped_state)) {
+            skip(h);
+          } else if (!recover()) {
+            return {is_full ? status::full : status::busy};
+          }
+        }
         t = again;
       } else {
-        // release: the record of the next claim must not be seen before the
-        // publication of this one (M3).
-        mine_->pushing.store(t, std::memory_order_release);
-        // seq_cst: M4; it releases the record to whoever reads tail.
-        if (at_.shared->tail.compare_exchange_strong(t, pack(p + n, empty_state, me_), std::memory_order_seq_cst,
-                                                     std::memory_order_relaxed)) {
-          return {status::ok, p, member_of(t), n};
-        }
+        if (claim_from(side::producers, t, n)) return {status::ok, p, member_of(t), n};
         t = at_.shared->tail.load(std::memory_order_acquire);
       }
       Platform::relax(turn);
@@ -249,35 +308,61 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     word h = at_.shared->head.load(std::memory_order_acquire);
     for (unsigned turn = 0;; ++turn) {
       const word p = position(h);
-      const std::uint64_t n = ready(p, full_state, want);
+      word met = 0;
+      const std::uint64_t n = ready(p, full_state, want, met);
       if (n == 0) {
         // seq_cst: M4.
         const word t = at_.shared->tail.load(std::memory_order_seq_cst);
         if (position(t) == p) return {(t & closed_flag) != 0 ? status::closed : status::empty};
         // acquire: M4. An old head makes it busy, which it was.
         const word again = at_.shared->head.load(std::memory_order_acquire);
-        if (again == h) return {status::busy};
-        h = again;
-      } else {
-        mine_->popping.store(h, std::memory_order_release);
-        if (at_.shared->head.compare_exchange_strong(h, pack(p + n, empty_state, me_), std::memory_order_seq_cst,
-                                                     std::memory_order_relaxed)) {
-          return {status::ok, p, member_of(h), n};
+        if (again == h) {
+          if (!possible(p, met, p, position(t))) return {status::corrupt};
+          if (stage(met) == stage_of(p, skipped_state)) {
+            skip(h);
+          } else if (!recover()) {
+            return {status::busy};
+          }
         }
+        h = at_.shared->head.load(std::memory_order_acquire);
+      } else {
+        if (claim_from(side::consumers, h, n)) return {status::ok, p, member_of(h), n};
         h = at_.shared->head.load(std::memory_order_acquire);
       }
       Platform::relax(turn);
     }
   }
 
-  // How many slots from `pos` on, at most `want`, are in `state` of their position.
-  std::uint64_t ready(word pos, word state, std::uint64_t want) noexcept {
+  // Claims `n` positions from where that side's end stood at `from` (M1, M3).
+  bool claim_from(side s, word from, std::uint64_t n) noexcept {
+    // release: the record of the next claim must not be seen before the publication
+    // of this one (M3).
+    record_of(s, me_).store(from, std::memory_order_release);
+    const word next = pack(position(from) + n, empty_state, me_);
+    // seq_cst: M4; it releases the record to whoever reads the end.
+    return end_of(s).compare_exchange_strong(from, next, std::memory_order_seq_cst, std::memory_order_relaxed);
+  }
+
+  // How many slots from `pos` on, at most `want`, are in `state` of their position;
+  // `met` is the word of the first.
+  std::uint64_t ready(word pos, word state, std::uint64_t want, word& met) noexcept {
     const std::uint64_t most = std::min(want, capacity());
-    std::uint64_t n = 0;
-    // acquire: pairs with publish (a consumer reads the payload next) and with
-    // release (a producer overwrites it).
-    while (n != most && stage(at(pos + n).state.load(std::memory_order_acquire)) == stage_of(pos + n, state)) ++n;
-    return n;
+    for (std::uint64_t n = 0; n != most; ++n) {
+      // acquire: pairs with publish (a consumer reads the payload next) and with
+      // release (a producer overwrites it).
+      const word w = at(pos + n).state.load(std::memory_order_acquire);
+      if (n == 0) met = w;
+      if (stage(w) != stage_of(pos + n, state)) return n;
+    }
+    return most;
+  }
+
+  // Whether members alone can have brought about (M1, M2) that the slot of `pos`
+  // held `met`, when tail or head stood at `pos` and the two where they say. The
+  // slot's last claimer but one has published, as one was claimed after it.
+  bool possible(word pos, word met, word head, word tail) const noexcept {
+    const word last = (pos - capacity()) & position_mask;
+    return ((tail - head) & position_mask) <= capacity() && (position(met) == pos || position(met) == last);
   }
 
   void publish(word from, word pos, const T& m) noexcept {
@@ -290,10 +375,137 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     at(pos).state.store(pack(pos + capacity(), empty_state, from), std::memory_order_release);
   }
 
+  // After a refusal: whether it is worth another try, as claims of the dead may have
+  // been settled. Costs a load while nobody has died.
+  bool recover() noexcept {
+    const std::uint32_t deaths = all_.deaths();
+    if (deaths == heard_) return false;
+    sweep();
+    heard_ = deaths;
+    return true;
+  }
+
+  // Claims and frees the slot at `h`, which is skipped, as a pop would, unless another
+  // is quicker. Either way head has moved: the caller tries again, and does not
+  // call it busy, as nobody would wake it.
+  void skip(word h) noexcept {
+    const word p = position(h);
+    if (!claim_from(side::consumers, h, 1)) return;
+    at(p).state.store(pack(p + capacity(), empty_state, member_of(h)), std::memory_order_release);
+    at_.shared->not_full.notify();
+  }
+
+  // Settles the claims of all who are dead (M5).
+  void sweep() noexcept {
+    sweep(side::producers);
+    sweep(side::consumers);
+  }
+
+  // From a side's last claim back through all that can still be held: m holds p, and
+  // p's slot or m's record names who holds the one before (M3). Below a slot that has
+  // gone on to the other side nothing is held any more, and m means nothing.
+  void sweep(side s) noexcept {
+    // acquire: each claim up to here, and the record that its claimer wrote before it.
+    const word end = end_of(s).load(std::memory_order_acquire);
+    word m = member_of(end);
+    for (std::uint64_t n = 1; n <= capacity() && m < all_.members(); ++n) {
+      const word p = (position(end) - n) & position_mask;
+      const word before = predecessor(s, p, m);
+      // Not published behind the reading of its record (acquire), it had not gone on to
+      // another. relaxed: the CAS decides, and who is known to be dead had seen no later word.
+      word now = at(p).state.load(std::memory_order_relaxed);
+      if (noted(s, now, p)) {
+        m = member_of(now);
+        continue;
+      }
+      if (held(s, now, p) && all_.dead(static_cast<std::uint32_t>(m))) {
+        const word after = settled(s, now, p, before);
+        // release: hands on the slot as the dead one left it. Fails if somebody else
+        // has settled it. Those that it makes room for are woken by the death's alarm.
+        if (at(p).state.compare_exchange_strong(now, after, std::memory_order_release, std::memory_order_relaxed)) {
+          if (s == side::producers) all_.count(recovery::push_undone);
+          if (s == side::consumers && state_of(now) == full_state && !redelivers_)
+            all_.count(recovery::message_dropped);
+        }
+      }
+      m = before;
+    }
+  }
+
+  // Of position p, claimed by a member of that side: whether its slot, with the word
+  // `w`, is still that member's.
+  static constexpr bool held(side s, word w, word p) noexcept {
+    return s == side::producers ? stage(w) == stage_of(p, empty_state)
+                                : stage(w) == stage_of(p, full_state) || stage(w) == stage_of(p, skipped_state);
+  }
+
+  // Whether w names the member that holds the position before p.
+  bool noted(side s, word w, word p) const noexcept {
+    return s == side::producers
+               ? stage(w) == stage_of(p, full_state) || stage(w) == stage_of(p, skipped_state)
+               : stage(w) == stage_of(p + capacity(), empty_state) || stage(w) == stage_of(p, orphan_state);
+  }
+
+  // What becomes of the word `w` of a slot whose holder is dead.
+  word settled(side s, word w, word p, word before) const noexcept {
+    if (s == side::producers) return pack(p, skipped_state, before);
+    if (state_of(w) == full_state && redelivers_) return pack(p, orphan_state, before);
+    return pack(p + capacity(), empty_state, before);
+  }
+
+  // Who holds the position before `p`, which `m` holds.
+  word predecessor(side s, word p, word m) noexcept {
+    // acquire: pairs with claim_from; see sweep.
+    const word r = record_of(s, m).load(std::memory_order_acquire);
+    return position(r) == p ? member_of(r) : m;
+  }
+
+  // For a pop that would fail for `why`: an orphan, if there is one (M6).
+  status redeliver_or(status why, T& m) noexcept {
+    const std::uint32_t deaths = all_.deaths();
+    if (!redelivers_ || deaths == redelivered_) return why;
+    recover();
+    // acquire: pairs with the other's CAS, so that its life is looked at and not that of
+    // a dead member before it in its place (roster R3); and with its unlocking: the
+    // orphans that it has freed are seen as such.
+    word now = at_.shared->redeliverer.load(std::memory_order_acquire);
+    const word other = redeliverer_of(now);
+    // A number that no member has is a scribble's: nobody will ever let go.
+    const bool taken = other != nobody && other <= all_.members();
+    if (taken && !all_.dead(static_cast<std::uint32_t>(other - 1))) return status::busy;
+    const word mine = next_redeliverer(now, me_ + 1);
+    // release: pairs with the load above, which has read the very value that this replaces.
+    if (!at_.shared->redeliverer.compare_exchange_strong(now, mine, std::memory_order_release,
+                                                         std::memory_order_relaxed)) {
+      return status::busy;
+    }
+    for (std::uint64_t i = 0; i != capacity() && why != status::redelivered; ++i) {
+      const word w = at_.slots[i].state.load(std::memory_order_acquire);
+      // One that names another slot's position is a scribble's, and would never go.
+      if (state_of(w) != orphan_state || (position(w) & mask_) != i) continue;
+      release(member_of(w), position(w), m);
+      all_.count(recovery::message_redelivered);
+      why = status::redelivered;
+    }
+    if (why != status::redelivered) redelivered_ = deaths;
+    at_.shared->redeliverer.store(next_redeliverer(mine, nobody), std::memory_order_release);
+    at_.shared->not_full.notify();
+    at_.shared->not_empty.notify();  // those who were told busy
+    return why;
+  }
+
+  static constexpr word redeliverer_of(word w) noexcept { return w & ((word{1} << redeliverer_bits) - 1); }
+  static constexpr word next_redeliverer(word w, word who) noexcept {
+    return (((w >> redeliverer_bits) + 1) << redeliverer_bits) | who;
+  }
+
   view at_;
   word mask_;
   word me_;
-  record* mine_;
+  roster<Platform> all_;
+  bool redelivers_;
+  std::uint32_t heard_ = 0;        // deaths whose claims are settled, as far as this handle knows
+  std::uint32_t redelivered_ = 0;  // deaths that have left no orphan, likewise
 };
 
 }  // namespace millrace

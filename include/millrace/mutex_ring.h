@@ -3,6 +3,7 @@
 #define MILLRACE_MUTEX_RING_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,8 @@
 #include "millrace/event_count.h"
 #include "millrace/platform.h"
 #include "millrace/ring.h"
+#include "millrace/robust_mutex.h"
+#include "millrace/roster.h"
 #include "millrace/status.h"
 
 namespace millrace {
@@ -26,13 +29,17 @@ namespace millrace {
 //     head. That one write is the commit point: a holder killed before it has
 //     done nothing, after it everything. So there is nothing to repair when a
 //     locker hears that the last owner died: it declares the state consistent.
+//  L3 closed is written without the lock, and read under it. Whoever says closed has
+//     found the ring empty with it set, and whoever locks later finds it set, too: a
+//     push that had the lock meanwhile goes in, and is popped before that.
 //
 // What a failed try means: `full` and `empty` are exact, under the lock. `busy`:
 // somebody held the lock. Blocking calls wait for the lock, too, a stopped
-// holder included; the timed ones until their deadline.
+// holder included, or one that a scribble makes look like it; the timed ones until
+// their deadline. Nothing else waits.
 //
-// A caller killed between its commit and its notification leaves sleepers
-// asleep until the next operation: not yet recovered from.
+// A holder that dies is found dead by the next who wants the lock; sleepers whom
+// a dead one would have woken are woken by `alarm`.
 //
 // Capacity: any number from 1 to 2^31.
 template <message T, class Platform = native>
@@ -50,23 +57,23 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
 
   static void construct(void* at, const geometry& g) noexcept {
     control* const c = std::construct_at(static_cast<control*>(at));
-    c->head.write(0);
-    c->tail.write(0);
-    c->closed.write(0);
     std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), g.capacity);
   }
 
-  mutex_ring(void* at, const geometry& g, std::uint32_t /*member: the mutex knows its owner*/) noexcept
-      : shared_(static_cast<control*>(at)), slots_(reinterpret_cast<slot*>(shared_ + 1)), capacity_(g.capacity) {}
+  mutex_ring(void* at, const geometry& g, const membership<Platform>& who) noexcept
+      : shared_(static_cast<control*>(at)),
+        slots_(reinterpret_cast<slot*>(shared_ + 1)),
+        capacity_(g.capacity),
+        who_(who) {}
 
   status try_push(const T& m) noexcept { return try_push_n({&m, 1}).why; }
   status try_pop(T& m) noexcept { return try_pop_n({&m, 1}).why; }
 
   batch_result try_push_n(std::span<const T> m) noexcept {
-    return m.empty() ? batch_result{} : locked(shared_->mutex.try_lock(), m);
+    return m.empty() ? batch_result{} : locked(shared_->mutex.try_lock(who_), m);
   }
   batch_result try_pop_n(std::span<T> m) noexcept {
-    return m.empty() ? batch_result{} : locked(shared_->mutex.try_lock(), m);
+    return m.empty() ? batch_result{} : locked(shared_->mutex.try_lock(who_), m);
   }
 
   status push_until(const T& m, deadline until) noexcept { return push_n_until({&m, 1}, until).why; }
@@ -76,7 +83,7 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     if (m.empty()) return {};
     std::size_t count = 0;
     const status why = await(shared_->not_full, until, [&]() noexcept {
-      const batch_result some = locked(shared_->mutex.lock_until(until), m.subspan(count));
+      const batch_result some = locked(shared_->mutex.lock_until(who_, until), m.subspan(count));
       count += some.count;
       return some.why == status::busy ? status::timed_out : some.why;
     });
@@ -86,64 +93,64 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     if (m.empty()) return {};
     std::size_t count = 0;
     const status why = await(shared_->not_empty, until, [&]() noexcept {
-      const batch_result some = locked(shared_->mutex.lock_until(until), m);
+      const batch_result some = locked(shared_->mutex.lock_until(who_, until), m);
       count = some.count;
       return some.why == status::busy ? status::timed_out : some.why;
     });
     return {why, count};
   }
 
-  // Pushes fail from here on, pops drain and then say closed. Waits for the lock.
+  // Pushes fail from here on, pops drain and then say closed. Waits for nobody.
   void close() noexcept {
-    if (!entered(shared_->mutex.lock_until(deadline::never()))) return;
-    shared_->closed.write(1);
-    shared_->mutex.unlock();
+    // seq_cst: whoever locks after this has returned finds it set (L3).
+    shared_->closed.store(1, std::memory_order_seq_cst);
     shared_->not_empty.notify();
     shared_->not_full.notify();
   }
 
+  void settle() noexcept { shared_->mutex.settle(who_); }
+
+  void alarm() noexcept {
+    shared_->mutex.alarm();
+    shared_->not_empty.alarm();
+    shared_->not_full.alarm();
+  }
+
   std::uint64_t capacity() const noexcept { return capacity_; }
 
-  // Exact at some moment during the call. Waits for the lock.
+  // Waits for nobody: the two may be of different moments.
   std::uint64_t size_approx() const noexcept {
-    if (!entered(shared_->mutex.lock_until(deadline::never()))) return 0;
-    const std::uint64_t n = get(shared_->tail) - get(shared_->head);
-    shared_->mutex.unlock();
-    return std::min(n, capacity_);
+    const std::uint64_t h = get(shared_->head);
+    const std::uint64_t t = get(shared_->tail);
+    return std::min(t - std::min(h, t), capacity_);
   }
 
  private:
   template <class U>
-  using plain = typename Platform::template plain<U>;
-  using slot = plain<T>;
+  using atomic = typename Platform::template atomic<U>;
+  using slot = typename Platform::template plain<T>;
 
   struct control {
-    alignas(line_bytes) typename Platform::mutex mutex;
-    plain<std::uint64_t> head;  // these three: read and written under the mutex
-    plain<std::uint64_t> tail;
-    plain<std::uint32_t> closed;
+    alignas(line_bytes) robust_mutex<Platform> mutex;
+    atomic<std::uint64_t> head{0};    // written under the mutex
+    atomic<std::uint64_t> tail{0};    // likewise
+    atomic<std::uint32_t> closed{0};  // written once, by anyone
     alignas(line_bytes) event_count<Platform> not_empty;
     event_count<Platform> not_full;
     alignas(line_bytes) std::byte end[line_bytes];  // slots start on a line of their own
   };
 
-  static std::uint64_t get(const plain<std::uint64_t>& p) noexcept {
-    std::uint64_t value;
-    p.read(value);
-    return value;
+  // relaxed, here and where they are written: the lock orders them.
+  static std::uint64_t get(const atomic<std::uint64_t>& index) noexcept {
+    return index.load(std::memory_order_relaxed);
   }
 
   bool is_closed() const noexcept {
-    std::uint32_t value;
-    shared_->closed.read(value);
-    return value != 0;
+    return shared_->closed.load(std::memory_order_seq_cst) != 0;  // pairs with close
   }
 
   // Whether the lock is held now. An owner's death needs no repair (L2).
-  bool entered(lock_result got) const noexcept {
-    if (got == lock_result::owner_died) shared_->mutex.make_consistent();
-    return got == lock_result::locked || got == lock_result::owner_died;
-  }
+  static bool entered(lock_result got) noexcept { return got != lock_result::timed_out; }
 
   batch_result locked(lock_result got, std::span<const T> m) noexcept {
     if (!entered(got)) return {status::busy, 0};
@@ -166,25 +173,29 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     if (is_closed()) return {status::closed, 0};
     const std::uint64_t t = get(shared_->tail);
     const std::uint64_t used = t - get(shared_->head);
-    const std::uint64_t n = std::min<std::uint64_t>(m.size(), used < capacity_ ? capacity_ - used : 0);
+    if (used > capacity_) return {status::corrupt, 0};  // L1
+    const std::uint64_t n = std::min<std::uint64_t>(m.size(), capacity_ - used);
     for (std::uint64_t i = 0; i != n; ++i) slots_[(t + i) % capacity_].write(m[i]);
     Platform::light_fence();  // the compiler must not commit first (L2)
-    if (n != 0) shared_->tail.write(t + n);
+    if (n != 0) shared_->tail.store(t + n, std::memory_order_relaxed);
     return {n == m.size() ? status::ok : status::full, n};
   }
   batch_result pop_locked(std::span<T> m) noexcept {
     const std::uint64_t h = get(shared_->head);
-    const std::uint64_t n = std::min<std::uint64_t>({m.size(), get(shared_->tail) - h, capacity_});
+    const std::uint64_t used = get(shared_->tail) - h;
+    if (used > capacity_) return {status::corrupt, 0};  // L1
+    const std::uint64_t n = std::min<std::uint64_t>(m.size(), used);
     if (n == 0) return {is_closed() ? status::closed : status::empty, 0};
     for (std::uint64_t i = 0; i != n; ++i) slots_[(h + i) % capacity_].read(m[i]);
     Platform::light_fence();  // likewise
-    shared_->head.write(h + n);
+    shared_->head.store(h + n, std::memory_order_relaxed);
     return {status::ok, n};
   }
 
   control* shared_;
   slot* slots_;
   std::uint64_t capacity_;
+  membership<Platform> who_;
 };
 
 }  // namespace millrace

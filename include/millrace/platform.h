@@ -13,7 +13,6 @@
 //   plain<T>      a non-atomic T: `read(T&)` and `write(const T&)`. Unordered
 //                 accesses of which one writes are a data race: undefined
 //                 natively, an error in a checker.
-//   mutex         robust_mutex's interface and promises (robust_mutex.h).
 //   wait          sleeps while the word holds `expected`, until woken or until
 //                 the deadline. May return for no reason. Orders nothing.
 //   wake_all      wakes all that sleep on the word. Orders nothing.
@@ -21,6 +20,8 @@
 //   heavy_fence   and loads B, and another stores B, calls heavy_fence and loads
 //                 A, then at least one of the loads sees the other's store. A
 //                 light fence is free; a heavy one may cost microseconds.
+//   await_end     called when another process is known to have been killed. When it
+//                 returns, no thread of that process will do another step.
 //   relax         in a loop that waits for another thread: let it run. The
 //                 argument counts the turns of the loop.
 //   spins         how many turns to poll before sleeping.
@@ -42,15 +43,17 @@
 
 #include "millrace/deadline.h"
 #include "millrace/futex.h"
-#include "millrace/robust_mutex.h"
 
 namespace millrace {
 
+inline constexpr std::size_t line_bytes = 128;  // two 64-byte lines: they are prefetched in pairs
+
 // What makes a message: bytes that may be copied from one process's mapping to
 // another's. Pointers inside it would compile, and mean nothing on arrival. Parts
-// of a segment are aligned to 128 bytes, so no message can ask for more.
+// of a segment are aligned to line_bytes, so no message can ask for more.
 template <class T>
-concept message = std::is_trivially_copyable_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T> && alignof(T) <= 128;
+concept message =
+    std::is_trivially_copyable_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T> && alignof(T) <= line_bytes;
 
 struct native {
   template <class T>
@@ -66,8 +69,6 @@ struct native {
     alignas(T) std::byte bytes_[sizeof(T)];
   };
 
-  using mutex = robust_mutex;
-
   static wait_result wait(const atomic<std::uint32_t>& word, std::uint32_t expected, deadline until) noexcept {
     return futex_wait(word, expected, until);
   }
@@ -76,6 +77,10 @@ struct native {
   // The compiler must keep the order; the processor is made to by the other side.
   static void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
   static void heavy_fence() noexcept { barrier_in_all_processes(); }
+
+  // Its interrupt is taken by a killed process's thread, too, which does not
+  // return from it.
+  static void await_end() noexcept { barrier_in_all_processes(); }
 
   static void relax(unsigned turn) noexcept {
     // A pause lets the sibling and the memory system work; on a machine with more
@@ -100,8 +105,8 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 template <class P>
 concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
                             typename P::template atomic<std::uint64_t>& word64,
-                            typename P::template plain<std::uint64_t>& datum, typename P::mutex& mutex,
-                            std::uint32_t value32, std::uint64_t value64, deadline until) {
+                            typename P::template plain<std::uint64_t>& datum, std::uint32_t value32,
+                            std::uint64_t value64, deadline until) {
   word32.store(value32, std::memory_order_release);
   { word64.load(std::memory_order_acquire) } -> std::same_as<std::uint64_t>;
   { word32.fetch_or(value32, std::memory_order_seq_cst) } -> std::same_as<std::uint32_t>;
@@ -111,14 +116,11 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
     } -> std::same_as<bool>;
   datum.read(value64);
   datum.write(value64);
-  { mutex.try_lock() } -> std::same_as<lock_result>;
-  { mutex.lock_until(until) } -> std::same_as<lock_result>;
-  mutex.make_consistent();
-  mutex.unlock();
   { P::wait(word32, value32, until) } -> std::same_as<wait_result>;
   P::wake_all(word32);
   P::light_fence();
   P::heavy_fence();
+  P::await_end();
   P::relax(value32);
   { P::spins } -> std::convertible_to<unsigned>;
 };

@@ -12,27 +12,36 @@
 
 #include "millrace/deadline.h"
 #include "millrace/event_count.h"
+#include "millrace/platform.h"
+#include "millrace/roster.h"
 #include "millrace/status.h"
 
 namespace millrace {
+
+// What becomes of a message that a consumer had claimed, and not yet released the
+// slot of, when it was killed. Its pop has not returned, so nobody has seen it.
+enum class delivery : std::uint8_t {
+  redeliver,  // another consumer gets it, late, with status::redelivered
+  drop,       // it is gone, as are messages that a consumer popped just before its death
+};
 
 // Shape of a ring, fixed at creation. An attached handle keeps a copy in private
 // memory and never reads it from the segment again.
 struct geometry {
   std::uint64_t capacity = 0;  // messages it holds when full
   std::uint32_t members = 1;   // handles that may be attached at once
+  delivery on_death = delivery::redeliver;
 
   friend bool operator==(const geometry&, const geometry&) = default;
 };
 
-inline constexpr std::size_t line_bytes = 128;  // two 64-byte lines: they are prefetched in pairs
-
 // A ring is a *handle* in private memory onto state in shared memory. One handle
 // belongs to one thread at a time; a child of fork attaches its own.
 template <class R>
-concept ring = requires(R r, const R constant, void* at, const geometry& g, std::uint32_t member,
-                        const typename R::value_type& in, typename R::value_type& out,
-                        std::span<const typename R::value_type> ins, std::span<typename R::value_type> outs) {
+concept ring = requires(R r, const R constant, void* at, const geometry& g,
+                        const membership<typename R::platform_type>& member, const typename R::value_type& in,
+                        typename R::value_type& out, std::span<const typename R::value_type> ins,
+                        std::span<typename R::value_type> outs) {
   { R::kind } -> std::convertible_to<std::string_view>;
   // Empty, or one line that says what is wrong with the geometry.
   { R::refuse(g) } -> std::same_as<std::string>;
@@ -49,6 +58,11 @@ concept ring = requires(R r, const R constant, void* at, const geometry& g, std:
   { r.push_n_until(ins, deadline::never()) } -> std::same_as<batch_result>;
   { r.pop_n_until(outs, deadline::never()) } -> std::same_as<batch_result>;
   { r.close() } -> std::same_as<void>;
+  // Settles what a former member of this handle's place held when it died (roster
+  // R3). Called before the place is this handle's.
+  { r.settle() } -> std::same_as<void>;
+  // Wakes all who sleep on the ring: one who would have woken them may have died.
+  { r.alarm() } -> std::same_as<void>;
   { constant.capacity() } -> std::same_as<std::uint64_t>;
   { constant.size_approx() } -> std::same_as<std::uint64_t>;
 };
@@ -57,14 +71,15 @@ concept ring = requires(R r, const R constant, void* at, const geometry& g, std:
 // hides the _until forms with its own, `not_full()` and `not_empty()`.
 //
 // Blocking calls poll for some microseconds, then sleep in the kernel. They
-// return ok or closed, the timed ones also timed_out; a deadline that has passed
-// still gets one try. `full`, `empty` and `busy` are waited out. They never block
-// on a lock that they don't need. A caller killed inside one has, for each
+// return ok, closed or corrupt, the timed ones also timed_out; a deadline that has
+// passed still gets one try. `full`, `empty` and `busy` are waited out. They never
+// block on a lock that they don't need. A caller killed inside one has, for each
 // message, either pushed (popped) it or not; see the ring for its slot.
 template <class Self, class T, class Platform>
 class ring_calls {
  public:
   using value_type = T;
+  using platform_type = Platform;
 
   status push(const T& m) noexcept { return self().push_until(m, deadline::never()); }
   status pop(T& m) noexcept { return self().pop_until(m, deadline::never()); }

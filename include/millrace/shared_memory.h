@@ -58,8 +58,9 @@ class location {
 //
 //   segment  [ preamble, 128 bytes: ours | payload: base(), size() bytes ]
 //
-// base() is aligned to 128. A posix segment that a peer truncates later still
-// gives SIGBUS: where peers are not trusted, use a memfd, which is sealed.
+// base() is aligned to 128. A posix segment that somebody who may write to it
+// truncates later gives SIGBUS, against which there is no defence but trust: where
+// peers are not trusted, use a memfd, which is sealed.
 class shared_memory {
  public:
   using initialiser = std::function<void(void* base)>;
@@ -76,7 +77,9 @@ class shared_memory {
                                               const initialiser& initialise);
 
   // Maps the segment behind a descriptor that was inherited or received. Takes a
-  // duplicate: the caller's descriptor remains the caller's.
+  // duplicate: the caller's descriptor remains the caller's. errc::foreign unless it
+  // is a memfd sealed against shrinking, as those are that create makes: whoever
+  // sent it can't take its pages away.
   static result<shared_memory> adopt(int descriptor);
 
   // Takes the name away; those who map the segment keep it.

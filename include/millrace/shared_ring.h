@@ -6,24 +6,58 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "millrace/futex.h"
+#include "millrace/keeper.h"
 #include "millrace/layout.h"
-#include "millrace/process.h"
 #include "millrace/result.h"
 #include "millrace/ring.h"
+#include "millrace/roster.h"
 #include "millrace/shared_memory.h"
 
 namespace millrace {
 
+inline constexpr std::uint32_t max_members = 1u << 12;
+
 struct ring_options {
-  std::uint64_t capacity = 1024;  // messages; each ring says which numbers it takes
-  std::uint32_t members = 128;    // handles that may be attached at once
-  mode_t mode = 0600;             // exactly this, whatever the umask
+  std::uint64_t capacity = 1024;            // messages; each ring says which numbers it takes
+  std::uint32_t members = 128;              // handles that may be attached at once
+  mode_t mode = 0600;                       // exactly this, whatever the umask
+  delivery on_death = delivery::redeliver;  // of what a killed consumer had in its hands
 };
+
+// Empty, or one line that says why no `Ring` in shared memory has this geometry.
+template <ring Ring>
+std::string refuse(const geometry& g) {
+  std::string why = Ring::refuse(g);
+  if (why.empty() && (g.members < 1 || g.members > max_members)) {
+    why = "members " + std::to_string(g.members) + " is not from 1 to " + std::to_string(max_members);
+  }
+  return why;
+}
+
+// The shape of the `Ring` in a segment of `size` bytes from `base` on, which may hold
+// anything: an error unless all of a ring like `wanted` is there (see read_header).
+template <ring Ring>
+result<geometry> inspect(const void* base, std::size_t size, const geometry& wanted, const std::string& object) {
+  auto shape = read_header(base, size, ring_description::of<Ring>(wanted), object);
+  if (!shape) return shape;
+  if (const std::string why = refuse<Ring>(*shape); !why.empty()) {
+    return error{errc::foreign, 0, object, object + ": its header is damaged (" + why + "); unlink it"};
+  }
+  if (const std::size_t promised = ring_offset(*shape) + Ring::bytes(*shape); size < promised) {
+    return error{errc::foreign, 0, object,
+                 object + ": holds " + std::to_string(size) + " bytes, its header promises " +
+                     std::to_string(promised) + "; it was cut off: unlink it"};
+  }
+  return shape;
+}
 
 // The segment of a `Ring`, mapped into this process. Movable; its handles refer to
 // it and must not outlive it. Inherited by fork, and then usable in the child.
@@ -37,60 +71,91 @@ class shared_ring {
  public:
   using value_type = typename Ring::value_type;
 
-  // A handle: the ring, and a member's place in it, left when the handle goes.
-  // For one thread at a time. Not for a child of fork: that attaches its own. The
-  // place of a process that was killed stays taken.
+  // A handle: the ring, and a member's place in it, left when the handle goes. For
+  // one thread at a time. Not for a child of fork, which attaches its own. If its
+  // process is killed, the others settle what it held, and its place is free again.
   class handle : public Ring {
    public:
-    handle(handle&& other) noexcept : Ring(other), base_(std::exchange(other.base_, nullptr)), place_(other.place_) {}
+    handle(handle&& other) noexcept
+        : Ring(other), keeper_(std::exchange(other.keeper_, nullptr)), place_(other.place_) {}
     handle& operator=(handle&&) = delete;
     ~handle() {
-      if (base_ != nullptr) leave_place(base_, place_, process_identity::self());
+      if (keeper_ != nullptr && keeper_->mine()) keeper_->leave(place_);
     }
 
    private:
     friend class shared_ring;
-    handle(void* base, const geometry& g, std::uint32_t place) noexcept
-        : Ring(static_cast<std::byte*>(base) + ring_offset(g), g, place), base_(base), place_(place) {}
+    handle(Ring ring, keeper* of, std::uint32_t place) noexcept : Ring(std::move(ring)), keeper_(of), place_(place) {}
 
-    void* base_;
+    keeper* keeper_;
     std::uint32_t place_;
   };
 
   // errc::exists if something is there already.
   static result<shared_ring> create(const location& where, const ring_options& options = {}) {
-    const geometry g{options.capacity, options.members};
+    const geometry g{options.capacity, options.members, options.on_death};
     if (auto wrong = refusal(where, g)) return *std::move(wrong);
     return checked(shared_memory::create(where, payload_bytes(g), options.mode, constructor(g)), g);
   }
 
   // Whatever its capacity; errc::incompatible if it holds another kind of ring or message.
-  static result<shared_ring> open(const location& where) { return checked(shared_memory::open(where), {0, 0}); }
+  static result<shared_ring> open(const location& where) { return checked(shared_memory::open(where), {}); }
 
   // errc::incompatible if it is there with another capacity or number of members.
   static result<shared_ring> open_or_create(const location& where, const ring_options& options = {}) {
-    const geometry g{options.capacity, options.members};
+    const geometry g{options.capacity, options.members, options.on_death};
     if (auto wrong = refusal(where, g)) return *std::move(wrong);
     return checked(shared_memory::open_or_create(where, payload_bytes(g), options.mode, constructor(g)), g);
   }
 
   // A memfd that was inherited or received; the descriptor stays the caller's.
-  static result<shared_ring> adopt(int descriptor) { return checked(shared_memory::adopt(descriptor), {0, 0}); }
+  static result<shared_ring> adopt(int descriptor) { return checked(shared_memory::adopt(descriptor), {}); }
 
-  // Takes a member's place. errc::limit if all are taken.
+  // Takes a member's place: a free one, or that of one that was killed, once what it
+  // held is settled. errc::limit if all are taken by the living. The first call in
+  // a process starts its keeper for this segment (keeper.h), a thread that sleeps. Any
+  // number of threads may call it at once.
   result<handle> attach() {
-    const auto place = take_place(memory_.base(), shape_, process_identity::self());
-    if (place) return handle(memory_.base(), shape_, *place);
+    const std::lock_guard alone(keeper_->starting);
+    if (keeper_->thread != nullptr && !keeper_->thread->mine()) {
+      (void)keeper_->thread.release();  // our parent's, and still asked by the handles that we inherited
+    }
+    if (keeper_->thread == nullptr) {
+      auto started = keeper::start(
+          at(roster_offset()), shape_.members,
+          {.alarm = [ring = as(0)]() mutable { ring.alarm(); },
+           .settle = [base = memory_.base(), shape = shape_](std::uint32_t place) { as(base, shape, place).settle(); }},
+          memory_.where().describe());
+      if (!started) return started.error();
+      keeper_->thread = *std::move(started);
+    }
+    if (const auto place = keeper_->thread->join()) return handle(as(*place), keeper_->thread.get(), *place);
     return error{errc::limit, 0, memory_.where().describe(),
                  memory_.where().describe() + ": all " + std::to_string(shape_.members) +
                      " members' places are taken; create the ring with more, or let a handle go"};
   }
+
+  // Who is attached, and who has been killed and not been replaced yet.
+  std::vector<member> members() const { return list_members(at(roster_offset()), shape_.members); }
+
+  // What the members have recovered so far.
+  recoveries recovered() const noexcept { return roster<platform>(at(roster_offset()), shape_.members).recovered(); }
 
   const geometry& shape() const noexcept { return shape_; }
   const shared_memory& memory() const noexcept { return memory_; }
 
  private:
   shared_ring(shared_memory memory, const geometry& shape) : memory_(std::move(memory)), shape_(shape) {}
+
+  using platform = typename Ring::platform_type;
+
+  void* at(std::size_t offset) const noexcept { return static_cast<std::byte*>(memory_.base()) + offset; }
+
+  static Ring as(void* base, const geometry& g, std::uint32_t place) noexcept {
+    auto* const bytes = static_cast<std::byte*>(base);
+    return Ring(bytes + ring_offset(g), g, {roster<platform>(bytes + roster_offset(), g.members), place});
+  }
+  Ring as(std::uint32_t place) const noexcept { return as(memory_.base(), shape_, place); }
 
   static std::size_t payload_bytes(const geometry& g) { return ring_offset(g) + Ring::bytes(g); }
 
@@ -101,38 +166,32 @@ class shared_ring {
     };
   }
 
+  // What would go wrong, told before anything is made.
   static std::optional<error> refusal(const location& where, const geometry& g) {
-    std::string why = Ring::refuse(g);
-    if (why.empty() && (g.members < 1 || g.members > max_members)) {
-      why = "members " + std::to_string(g.members) + " is not from 1 to " + std::to_string(max_members);
+    if (const std::string why = refuse<Ring>(g); !why.empty()) {
+      return error{errc::bad_argument, 0, where.describe(),
+                   where.describe() + ": " + std::string(Ring::kind) + ": " + why};
     }
-    if (why.empty()) return std::nullopt;
-    return error{errc::bad_argument, 0, where.describe(),
-                 where.describe() + ": " + std::string(Ring::kind) + ": " + why};
+    if (const auto joined = join_barriers(); !joined) return joined.error();
+    return std::nullopt;
   }
 
   static result<shared_ring> checked(result<shared_memory> memory, const geometry& wanted) {
     if (!memory) return memory.error();
     const std::string object = memory->where().describe();
-    const auto shape = read_header(memory->base(), memory->size(), ring_description::of<Ring>(wanted), object);
+    const auto shape = inspect<Ring>(memory->base(), memory->size(), wanted, object);
     if (!shape) return shape.error();
-    if (const std::string why = Ring::refuse(*shape);
-        !why.empty() || shape->members < 1 || shape->members > max_members) {
-      return error{errc::foreign, 0, object, object + ": its header is damaged (" + why + "); unlink it"};
-    }
-    if (memory->size() < payload_bytes(*shape)) {
-      return error{errc::foreign, 0, object,
-                   object + ": holds " + std::to_string(memory->size()) + " bytes, its header promises " +
-                       std::to_string(payload_bytes(*shape)) + "; it was cut off: unlink it"};
-    }
     if (const auto joined = join_barriers(); !joined) return joined.error();
     return shared_ring(*std::move(memory), *shape);
   }
 
-  static constexpr std::uint32_t max_members = 1u << 12;
-
   shared_memory memory_;
   geometry shape_;
+  struct started_once {
+    std::mutex starting;
+    std::unique_ptr<keeper> thread;
+  };
+  std::unique_ptr<started_once> keeper_ = std::make_unique<started_once>();  // goes before what it keeps
 };
 
 }  // namespace millrace

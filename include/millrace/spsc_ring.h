@@ -15,6 +15,7 @@
 #include "millrace/event_count.h"
 #include "millrace/platform.h"
 #include "millrace/ring.h"
+#include "millrace/roster.h"
 #include "millrace/status.h"
 
 namespace millrace {
@@ -30,8 +31,8 @@ namespace millrace {
 //
 // Invariants:
 //  S1 Only the producer writes tail, only the consumer head.
-//  S2 Slots head..tail-1 are the consumer's, the others the producer's. Storing
-//     tail (release) hands slots over and pairs with the consumer's load of it
+//  S2 Slots head..tail-1, at most capacity of them, are the consumer's, the others
+//     the producer's. Storing tail (release) hands slots over and pairs with the consumer's load of it
 //     (acquire); head likewise in the other direction.
 //  S3 seen_head <= head and seen_tail <= tail: an old value promises less than
 //     there is. It is refreshed only when it promises nothing, so that the other
@@ -45,8 +46,8 @@ namespace millrace {
 //
 // Progress: wait-free. The commit point is one store of an index: a side killed
 // before it has pushed (popped) nothing, after it everything. The other side
-// goes on with what was committed; a role is free for another handle as soon as
-// its holder is dead.
+// goes on with what was committed, and is woken by `alarm` if the dead one would
+// have woken it; a role is free for another handle as soon as its holder is dead.
 //
 // Capacity: any number from 1 to 2^31; room is taken for the next power of two.
 template <message T, class Platform = native>
@@ -72,7 +73,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
     std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), std::bit_ceil(g.capacity));
   }
 
-  spsc_ring(void* at, const geometry& g, std::uint32_t /*member: there is one of each*/) noexcept
+  spsc_ring(void* at, const geometry& g, const membership<Platform>& /*who: there is one of each*/) noexcept
       : shared_(static_cast<control*>(at)),
         slots_(reinterpret_cast<slot*>(shared_ + 1)),
         capacity_(g.capacity),
@@ -83,7 +84,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
     if (is_closed()) return status::closed;
     // relaxed: our own (S1).
     const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
-    if (room(t, 1) == 0) return status::full;
+    if (room(t, 1) == 0) return shut_out(t);
     slots_[t & mask_].write(m);
     commit_push(t + 1);
     return status::ok;
@@ -105,7 +106,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
     // relaxed: our own (S1).
     const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
     const std::uint64_t n = std::min<std::uint64_t>(m.size(), room(t, m.size()));
-    if (n == 0) return {status::full, 0};
+    if (n == 0) return {shut_out(t), 0};
     for (std::uint64_t i = 0; i != n; ++i) slots_[(t + i) & mask_].write(m[i]);
     commit_push(t + n);
     return {n == m.size() ? status::ok : status::full, n};
@@ -129,6 +130,13 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
     shared_->closed.store(1, std::memory_order_release);  // pairs with there
     shared_->not_empty.notify();
     shared_->not_full.notify();
+  }
+
+  void settle() noexcept {}  // there is nothing between done and not done
+
+  void alarm() noexcept {
+    shared_->not_empty.alarm();
+    shared_->not_full.alarm();
   }
 
   std::uint64_t capacity() const noexcept { return capacity_; }
@@ -168,13 +176,20 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
     return used < capacity_ ? capacity_ - used : 0;
   }
 
+  // Why there is no room at `t`. seen_head_ is fresh, so that S2 bounds the distance.
+  status shut_out(std::uint64_t t) const noexcept {
+    return t - seen_head_ > capacity_ ? status::corrupt : status::full;
+  }
+
   // Makes seen_tail_ promise `want` messages to a consumer at `h`, or all there are.
   status there(std::uint64_t h, std::uint64_t want) noexcept {
     if (seen_tail_ - h - want < capacity_) return status::ok;
     // Closed is read before tail: whatever was pushed before the close is seen.
     const bool closed = shared_->closed.load(std::memory_order_acquire) != 0;  // pairs with close
-    seen_tail_ = shared_->tail.load(std::memory_order_acquire);                // pairs with commit_push
-    if (seen_tail_ != h) return status::ok;
+    const std::uint64_t t = shared_->tail.load(std::memory_order_acquire);     // pairs with commit_push
+    if (t - h > capacity_) return status::corrupt;
+    seen_tail_ = t;
+    if (t != h) return status::ok;
     return closed ? status::closed : status::empty;
   }
 

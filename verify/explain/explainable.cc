@@ -336,7 +336,13 @@ std::vector<explainable> by_hand() {
 const std::vector<explainable>& explainables() {
   static const std::vector<explainable> all = [] {
     std::vector<explainable> some = by_hand();
-    std::ranges::move(zoo(), std::back_inserter(some));
+    for (explainable& e : some) {
+      if (e.name != "wake_up") e.memory = with_roster(std::move(e.memory), e.threads.size());
+    }
+    for (explainable e : zoo()) {
+      e.memory = with_roster(std::move(e.memory), e.threads.size() - 1);
+      some.push_back(std::move(e));
+    }
     return some;
   }();
   return all;

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <bit>
 #include <cstdint>
+
+#include "millrace/roster.h"
 
 namespace verify::explain {
 namespace {
@@ -19,9 +22,11 @@ std::string position(const bits& b) { return std::to_string(b.words[0] >> positi
 std::string position_or_closed(const bits& b) {
   return position(b) + ((b.words[0] >> state_at & 1) != 0 ? " closed" : "");
 }
-bool says_full(const bits& b) { return (b.words[0] >> state_at & 1) != 0; }
+std::uint64_t state_of(const bits& b) { return b.words[0] >> state_at & 3; }
+bool holds_message(const bits& b) { return (state_of(b) & 1) != 0; }  // full, or an orphan
 std::string slot_word(const bits& b) {
-  return fmt::format("{}({})", says_full(b) ? "full" : "empty", b.words[0] >> position_at);
+  static constexpr std::array states{"empty", "full", "skipped", "orphan"};
+  return fmt::format("{}({})", states[state_of(b)], b.words[0] >> position_at);
 }
 
 // event_count's word.
@@ -34,18 +39,17 @@ std::string permits(const bits& b) {
   return fmt::format("{}{}", b.words[0] & 0x7fffffff, (b.words[0] >> 31 & 1) != 0 ? " closed" : "");
 }
 
-// The platform's mutex: free, who holds it, or what is wrong with it.
-std::string holder(const bits& b) {
-  switch (b.words[0]) {
-    case 0:
-      return "free";
-    case 100:
-      return "owner died";
-    case 101:
-      return "unrecoverable";
-    default:
-      return fmt::format("{}'s", static_cast<char>('A' + b.words[0] - 1));
-  }
+// robust_mutex's.
+std::string lock_word(const bits& b) {
+  const std::uint64_t owner = b.words[0] & 0x1fff;
+  return fmt::format("{}{}", owner == 0 ? "free" : fmt::format("{}'s", static_cast<char>('A' + owner - 1)),
+                     (b.words[0] >> 13 & 1) != 0 ? ", inconsistent" : "");
+}
+
+// roster's.
+std::string life(const bits& b) {
+  using roster = millrace::roster<millrace::native>;
+  return (b.words[0] & roster::died) != 0 ? "dead" : (b.words[0] & roster::id_mask) != 0 ? "alive" : "free";
 }
 
 void add_slots(std::vector<variable>& to, std::size_t slots, std::string (*show)(const bits&) = parcel) {
@@ -65,7 +69,7 @@ layout words(std::vector<variable> all) {
   layout l{std::move(all), {}};
   l.draw = [variables = l.variables](std::span<const bits> values) {
     picture p;
-    for (std::size_t i = 0; i != values.size(); ++i) {
+    for (std::size_t i = 0; i != variables.size(); ++i) {
       p.indices.push_back({variables[i].name, variables[i].show(values[i])});
     }
     return p;
@@ -149,11 +153,27 @@ layout vyukov_layout(std::size_t slots) {
       [slots](const bits& b, std::size_t i) { return b.words[0] % slots != i; }, slots);
 }
 
+layout with_roster(layout ring, std::size_t members) {
+  for (const char* name : {"deaths", "places taken over", "pushes undone", "messages redelivered", "messages dropped",
+                           "locks taken over", "permit recounts"}) {
+    ring.variables.push_back({name, number});
+  }
+  for (std::size_t i = 0; i != members; ++i) {
+    ring.variables.push_back({fmt::format("{}'s life", static_cast<char>('A' + i)), life});
+  }
+  return ring;
+}
+
+layout robust_mutex_words() {
+  return words({{"mutex", lock_word}, {"waiters", epoch_and_sleepers}, {"first", number}, {"second", number}});
+}
+
 layout mpmc_layout(std::size_t capacity, std::size_t members) {
   std::vector<variable> all = {{"tail", position_or_closed},
                                {"head", position},
                                {"not_empty", epoch_and_sleepers},
-                               {"not_full", epoch_and_sleepers}};
+                               {"not_full", epoch_and_sleepers},
+                               {"redeliverer", number}};
   for (std::size_t i = 0; i != members; ++i) {
     const auto who = static_cast<char>('A' + i);
     all.push_back({fmt::format("{}'s pushing", who), position});
@@ -161,7 +181,7 @@ layout mpmc_layout(std::size_t capacity, std::size_t members) {
   }
   return self_describing(
       std::move(all), slot_word, [](const bits& b) { return b.words[0] >> position_at; },
-      [](const bits& b, std::size_t) { return says_full(b); }, capacity);
+      [](const bits& b, std::size_t) { return holds_message(b); }, capacity);
 }
 
 layout spsc_layout(std::size_t capacity) {
@@ -174,13 +194,14 @@ layout spsc_layout(std::size_t capacity) {
 }
 
 layout mutex_ring_layout(std::size_t capacity) {
-  return counting({{"mutex", holder},
+  return counting({{"mutex", lock_word},
+                   {"mutex's waiters", epoch_and_sleepers},
                    {"head", number},
                    {"tail", number},
                    {"closed", number},
                    {"not_empty", epoch_and_sleepers},
                    {"not_full", epoch_and_sleepers}},
-                  2, 1, capacity);
+                  3, 2, capacity);
 }
 
 layout semaphore_ring_layout(std::size_t capacity) {
@@ -188,11 +209,13 @@ layout semaphore_ring_layout(std::size_t capacity) {
                    {"free's waiters", epoch_and_sleepers},
                    {"used", permits},
                    {"used's waiters", epoch_and_sleepers},
-                   {"mutex", holder},
+                   {"mutex", lock_word},
+                   {"mutex's waiters", epoch_and_sleepers},
                    {"head", number},
                    {"tail", number},
-                   {"closed", number}},
-                  6, 5, capacity);
+                   {"closed", number},
+                   {"deaths recounted", number}},
+                  7, 6, capacity);
 }
 
 layout event_layout(std::vector<variable> beside) {

@@ -43,6 +43,10 @@ layout buffer_layout(std::vector<variable> before, std::size_t slots);
 // A slot is a sequence number and a message.
 layout vyukov_layout(std::size_t slots);
 
+// What a roster of so many members adds to a ring's: it comes behind it.
+layout with_roster(layout ring, std::size_t members);
+
+layout robust_mutex_words();  // and the two counters that it guards
 layout mpmc_layout(std::size_t capacity, std::size_t members);
 layout spsc_layout(std::size_t capacity);
 layout mutex_ring_layout(std::size_t capacity);

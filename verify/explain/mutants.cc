@@ -17,10 +17,11 @@ layout layout_of(const model& m, std::size_t threads) {
       {"event_count.liveness.to_and_fro", event_layout({{"turn", number}})},
   };
   if (const auto its_own = by_title.find(m.title()); its_own != by_title.end()) return its_own->second;
-  if (m.about == "mpmc_ring") return mpmc_layout(m.capacity, threads + 1);
-  if (m.about == "spsc_ring") return spsc_layout(m.capacity);
-  if (m.about == "mutex_ring") return mutex_ring_layout(m.capacity);
-  if (m.about == "semaphore_ring") return semaphore_ring_layout(m.capacity);
+  if (m.about == "mpmc_ring") return with_roster(mpmc_layout(m.capacity, threads + 1), threads + 1);
+  if (m.about == "spsc_ring") return with_roster(spsc_layout(m.capacity), threads + 1);
+  if (m.about == "mutex_ring") return with_roster(mutex_ring_layout(m.capacity), threads + 1);
+  if (m.about == "semaphore_ring") return with_roster(semaphore_ring_layout(m.capacity), threads + 1);
+  if (m.about == "robust_mutex") return with_roster(robust_mutex_words(), threads + 1);
   if (m.about == "semaphore") return semaphore_words();
   if (m.about == "event_count") return event_layout({{"ready", number}, {"datum", number}});
   throw std::runtime_error(fmt::format("{}: where its variables lie is not known: add it to layout_of", m.title()));

@@ -11,17 +11,34 @@ using millrace::status;
 
 constexpr std::size_t most_calls = 32;
 constexpr std::size_t most_stored = 16;
+constexpr std::uint64_t nothing = ~std::uint64_t{0};  // in a place that a dead pusher holds
 
 struct queue {
   std::array<std::uint64_t, most_stored> ids{};
   std::size_t size = 0;
   bool closed = false;
+  std::array<std::uint64_t, most_calls> in_dead_hands{};
+  std::size_t dead_hands = 0;
 
   void push(std::uint64_t id) { ids[size++] = id; }
   void pop(std::size_t n) {
     std::copy(ids.begin() + static_cast<std::ptrdiff_t>(n), ids.begin() + static_cast<std::ptrdiff_t>(size),
               ids.begin());
     size -= n;
+  }
+  void skip() {
+    while (size != 0 && ids[0] == nothing) pop(1);
+  }
+  void skip_all() {
+    const auto end = std::remove(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(size), nothing);
+    size = static_cast<std::size_t>(end - ids.begin());
+  }
+  bool redeliver(std::uint64_t id) {
+    const auto end = in_dead_hands.begin() + static_cast<std::ptrdiff_t>(dead_hands);
+    const auto at = std::find(in_dead_hands.begin(), end, id);
+    if (at == end) return false;
+    *at = in_dead_hands[--dead_hands];
+    return true;
   }
   bool starts_with(std::span<const std::uint64_t> wanted) const {
     return wanted.size() <= size && std::equal(wanted.begin(), wanted.end(), ids.begin());
@@ -46,13 +63,19 @@ class search {
   }
 
   bool from(std::uint32_t done, const queue& q) const {
-    if (done == all()) return q.starts_with(left_) && q.size == left_.size();
+    if (done == all()) {
+      queue end = q;
+      end.skip_all();
+      return end.starts_with(left_) && end.size == left_.size() && (end.dead_hands == 0 || promise_.drops);
+    }
     for (std::size_t i = 0; i != calls_.size(); ++i) {
       if ((done & bit(i)) != 0 || (before_[i] & ~done) != 0) continue;
       queue next = q;
       if (happens(i, next) && from(done | bit(i), next)) return true;
-      // A call that was cut short may have had no effect.
-      if (!calls_[i].returned && from(done | bit(i), q)) return true;
+      if (!calls_[i].returned &&
+          cut_short(calls_[i], q, [&](const queue& then) { return from(done | bit(i), then); })) {
+        return true;
+      }
     }
     return false;
   }
@@ -71,9 +94,10 @@ class search {
   bool happens(std::size_t i, queue& q) const {
     const call& c = calls_[i];
     const std::span<const std::uint64_t> ids(c.ids.data(), c.count);
-    if (!c.returned) return cut_short(c, q);
+    if (!c.returned) return false;
     if (c.said == status::busy) return overlaps(i);
     if (c.said == status::timed_out) return true;
+    if (c.said == status::redelivered) return c.count == 1 && q.redeliver(c.ids[0]);
     switch (c.what) {
       case action::close:
         q.closed = true;
@@ -81,10 +105,12 @@ class search {
       case action::push:
         if (c.said == status::closed && c.count == 0) return q.closed;
         if (c.said == status::full && c.count == 0) return (q.size == capacity_ && !q.closed) || excused(i);
+        if (q.size + c.count > capacity_) q.skip();
         if ((q.closed && c.count != 0) || q.size + c.count > capacity_) return false;
         for (const std::uint64_t id : ids) q.push(id);
         return true;
       case action::pop:
+        q.skip();
         if (c.said == status::empty) return (q.size == 0 && !q.closed) || excused(i);
         if (c.said == status::closed) return q.size == 0 && q.closed;
         if (!q.starts_with(ids)) return false;
@@ -94,19 +120,49 @@ class search {
     return false;
   }
 
-  // What it had in hand went in, or a message went with it.
-  bool cut_short(const call& c, queue& q) const {
+  // Its thread died in it: some of it happened, and of some it had places, or
+  // messages, in its hands. Whether `goes_on` with one of the queues that this leaves.
+  template <class GoesOn>
+  bool cut_short(const call& c, const queue& q, GoesOn goes_on) const {
     if (c.what == action::close) {
-      q.closed = true;
-      return true;
+      queue closed = q;
+      closed.closed = true;
+      return goes_on(q) || goes_on(closed);
     }
-    if (c.what == action::push) {
-      if (q.closed || q.size + c.count > capacity_) return false;
-      for (std::size_t i = 0; i != c.count; ++i) q.push(c.ids[i]);
-      return true;
+    const std::size_t least = c.fate == call::fate::happened ? c.asked : 0;
+    const std::size_t most = c.fate == call::fate::nothing ? 0 : c.asked;
+    // It may have been about to redeliver.
+    for (std::size_t i = 0; c.what == action::pop && most != 0 && i != q.dead_hands; ++i) {
+      queue then = q;
+      then.redeliver(q.in_dead_hands[i]);
+      if (goes_on(then)) return true;
     }
-    if (q.size == 0) return false;
-    q.pop(1);
+    for (std::size_t whole = least; whole <= most; ++whole) {
+      for (std::size_t half = 0; whole + half <= c.asked; ++half) {
+        queue then = q;
+        if (c.what == action::push ? pushed(c, whole, half, then) : popped(whole, half, then)) {
+          if (goes_on(then)) return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  bool pushed(const call& c, std::size_t whole, std::size_t half, queue& q) const {
+    if (whole + half == 0) return true;
+    if (q.size + whole + half > capacity_) q.skip();
+    if (q.closed || q.size + whole + half > capacity_) return false;
+    for (std::size_t i = 0; i != whole + half; ++i) q.push(i < whole ? c.ids[i] : nothing);
+    return true;
+  }
+
+  static bool popped(std::size_t whole, std::size_t half, queue& q) {
+    for (std::size_t i = 0; i != whole + half; ++i) {
+      q.skip();
+      if (q.size == 0) return false;
+      if (i >= whole) q.in_dead_hands[q.dead_hands++] = q.ids[0];
+      q.pop(1);
+    }
     return true;
   }
 

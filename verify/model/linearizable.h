@@ -20,7 +20,10 @@ struct call {
 
   action what;
   unsigned thread;
-  bool returned = false;  // else its thread died in it: it may have happened, or not
+  bool returned = false;  // else its thread died in it
+  std::size_t asked = 0;  // messages, of a push or pop
+  // Of a call in which its thread died: whether it happened nevertheless.
+  enum class fate : std::uint8_t { unknown, happened, nothing } fate = fate::unknown;
   millrace::status said = millrace::status::ok;
   // Pushed: those that went in (of a call that did not return: all that it had).
   std::array<std::uint64_t, most_messages> ids{};
@@ -46,7 +49,12 @@ struct promise {
   // try by itself, but two threads' failed tries may not fit into one order.
   // overlapping: or a call of another thread was under way.
   enum class failure { exact, each_alone, overlapping } failure;
+  bool drops = false;  // what a killed popper had in its hands; else it is redelivered
 };
+
+// Where callers were killed: a push that did not happen may hold a place until pops
+// come to it; a pop that did not happen may have kept a message in its hands, which
+// then leaves by a pop that says `redelivered`, out of turn.
 
 // Searches for an order of the calls, consistent with `p`, in which each does to
 // a FIFO queue of `capacity` that holds `before` what it says it did, and which

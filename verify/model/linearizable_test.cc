@@ -114,9 +114,53 @@ TEST(LinearizableTest, ABatchMovesInOnePiece) {
 TEST(LinearizableTest, AKilledCallHasHappenedOrNot) {
   call push = made(0, action::push, 1, 0, status::ok, {1});
   push.returned = false;
+  push.asked = 1;
   EXPECT_TRUE(holds({push}, exact));
   EXPECT_TRUE(holds({push}, exact, {1}));
   EXPECT_FALSE(holds({push}, exact, {1, 1}));
+}
+
+TEST(LinearizableTest, OfAKilledCallItMayBeKnownWhetherItHappened) {
+  call push = made(0, action::push, 1, 0, status::ok, {1});
+  push.returned = false;
+  push.asked = 1;
+  push.fate = call::fate::happened;
+  EXPECT_FALSE(holds({push}, exact));
+  EXPECT_TRUE(holds({push}, exact, {1}));
+  push.fate = call::fate::nothing;
+  EXPECT_TRUE(holds({push}, exact));
+  EXPECT_FALSE(holds({push}, exact, {1}));
+}
+
+TEST(LinearizableTest, AKilledPusherMayHoldAPlace) {
+  call push = made(0, action::push, 1, 0, status::ok, {1});
+  push.returned = false;
+  push.asked = 1;
+  push.fate = call::fate::nothing;
+  const call kept = made(1, action::push, 2, 3, status::ok, {2});
+  EXPECT_TRUE(holds({push, kept, made(1, action::push, 4, 5, status::full)}, exact, {2}, 2));
+  EXPECT_FALSE(holds({push, kept, made(1, action::push, 4, 5, status::full)}, exact, {2}, 3));
+}
+
+TEST(LinearizableTest, WhatAKilledPopperHadInItsHandsIsRedeliveredOnce) {
+  const std::vector<call> stored{made(1, action::push, 1, 2, status::ok, {1}),
+                                 made(1, action::push, 3, 4, status::ok, {2})};
+  call pop = made(0, action::pop, 5, 0, status::ok);
+  pop.returned = false;
+  pop.asked = 1;
+  pop.fate = call::fate::nothing;
+  const auto with = [&](std::vector<call> more) {
+    std::vector<call> all = stored;
+    all.push_back(pop);
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const call second = made(1, action::pop, 6, 7, status::ok, {2});
+  const call late = made(1, action::pop, 8, 9, status::redelivered, {1});
+  EXPECT_TRUE(holds(with({second, late}), exact));
+  EXPECT_FALSE(holds(with({second}), exact)) << "lost";
+  EXPECT_FALSE(holds(with({second, late, made(1, action::pop, 10, 11, status::redelivered, {1})}), exact)) << "twice";
+  EXPECT_FALSE(holds(with({made(1, action::pop, 6, 7, status::redelivered, {2})}), exact, {1})) << "nobody held it";
 }
 
 }  // namespace

@@ -119,52 +119,6 @@ TEST(LitmusTest, AWaitWithoutOneIsADeadlock) {
   expect_caught(nobody_wakes(millrace::deadline::never()), random_executions(10'000), verdict::deadlock);
 }
 
-// Two threads count under the mutex, the second with a try or a deadline.
-class counting : public scenario {
- public:
-  enum class entry { locking, trying, timed };
-  explicit counting(entry how) : scenario(2), how_(how) {}
-  void before() override {
-    room_ = std::construct_at(reinterpret_cast<room*>(bytes_));
-    room_->count.write(0);
-    entered_ = 0;
-  }
-  void thread(unsigned index) override {
-    using millrace::lock_result;
-    const entry how = index == 0 ? entry::locking : how_;
-    const lock_result got = how == entry::trying  ? room_->mutex.try_lock()
-                            : how == entry::timed ? room_->mutex.lock_until(millrace::deadline::at({}))
-                                                  : room_->mutex.lock_until(millrace::deadline::never());
-    if (got != lock_result::locked) return check(got == lock_result::timed_out && index == 1, "a lock is had or not");
-    std::uint32_t value = 0;
-    room_->count.read(value);
-    room_->count.write(value + 1);
-    ++entered_;
-    room_->mutex.unlock();
-  }
-  void after() override {
-    std::uint32_t value = 0;
-    room_->count.read(value);
-    check(value == entered_, "no count is lost");
-  }
-
- private:
-  struct room {
-    relacy_platform::mutex mutex;
-    relacy_platform::plain<std::uint32_t> count;
-  };
-  alignas(room) std::byte bytes_[sizeof(room)];
-  room* room_ = nullptr;
-  std::uint32_t entered_ = 0;
-  entry how_;
-};
-
-TEST(LitmusTest, AMutexExcludes) {
-  expect_clean(counting(counting::entry::locking), exhaustive());
-  expect_clean(counting(counting::entry::trying), exhaustive());
-  expect_clean(counting(counting::entry::timed), random_executions(100'000));
-}
-
 // Words and loops of no ring: what the memory model itself shows and does not.
 // Each is what two threads do, and what is claimed of the words afterwards.
 struct program {

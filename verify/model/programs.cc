@@ -58,11 +58,14 @@ std::vector<thread_program> parse_programs(std::string_view text) {
   std::vector<thread_program> programs;
   for (const std::string_view thread : split(text, '|')) {
     thread_program& p = programs.emplace_back();
+    bool heir = false;
     for (const std::string_view word : split(thread, ' ')) {
       if (word == "mortal") {
         p.mortal = true;
+      } else if (word == "heir") {
+        heir = true;
       } else {
-        p.operations.push_back(parse(word));
+        (heir ? p.heirs : p.operations).push_back(parse(word));
       }
     }
   }

@@ -2,6 +2,7 @@
 #ifndef MILLRACE_VERIFY_MODEL_PROGRAMS_H_
 #define MILLRACE_VERIFY_MODEL_PROGRAMS_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -26,7 +27,8 @@ namespace verify {
 //   push*   pop*    tries until it succeeds   close
 //
 // Threads are set apart by |. A thread whose program starts with `mortal` may be
-// killed before any of its steps.
+// killed before any of its steps. What follows `heir` is then done by the next
+// member in its place.
 struct operation {
   enum class manner : std::uint8_t { waits, once, timed, retries };
   action what;
@@ -38,6 +40,7 @@ struct operation {
 struct thread_program {
   bool mortal = false;
   std::vector<operation> operations;
+  std::vector<operation> heirs;
 };
 
 std::vector<thread_program> parse_programs(std::string_view text);
@@ -51,6 +54,7 @@ class journal {
     call& c = calls_[size_++];
     c = {.what = what, .thread = thread};
     c.began = ++clock_;
+    mortality::begin_call();
     for (unsigned i = 0; i != threads; ++i) c.knew[i] = relacy_platform::known_of(i);
     return c;
   }
@@ -77,6 +81,18 @@ class journal {
     calls_[size_++].said = moved.why;
   }
 
+  // The calling thread has been killed in its last call. Of a batch it is not said
+  // how much of it had happened.
+  void cut_short(unsigned thread, bool batch) {
+    for (std::size_t i = size_; i != 0; --i) {
+      call& c = calls_[i - 1];
+      if (c.thread != thread) continue;
+      if (c.returned || batch) return;
+      c.fate = mortality::commits() != 0 ? call::fate::happened : call::fate::nothing;
+      return;
+    }
+  }
+
   std::span<const call> calls() const noexcept { return {calls_.data(), size_}; }
 
  private:
@@ -94,12 +110,14 @@ class programs : public scenario {
     std::uint64_t capacity;
     unsigned laps = 0;
     unsigned stored = 0;
+    bool bereft = false;  // somebody has died before, and is settled
+    bool drops = false;   // delivery::drop
   };
 
   programs(const setting& s, std::string_view text, promise p) : programs(s, parse_programs(text), p) {}
 
   void before() override {
-    memory_.construct();
+    memory_.construct(setting_.bereft);
     journal_.clear();
     Ring ring = memory_.attach(threads());
     for (unsigned i = 0; i != setting_.laps; ++i) {
@@ -113,8 +131,16 @@ class programs : public scenario {
 
   void thread(unsigned index) override {
     const thread_program& mine = programs_[index];
-    if (!mine.mortal) return run(index, mine);
-    if (!mortality::run(most_steps, [&] { run(index, mine); })) relacy_platform::kernel_cleans_up();
+    unsigned sent = 0;
+    if (!mine.mortal) return run(index, mine.operations, sent);
+    if (!mortality::run(most_steps, [&] { run(index, mine.operations, sent); })) {
+      const bool batches =
+          std::any_of(mine.operations.begin(), mine.operations.end(), [](const operation& o) { return o.batch; });
+      journal_.cut_short(index, batches);
+      memory_.bury(index, !mine.heirs.empty());
+    }
+    sent = most_sent;  // whatever it had sent
+    run(index, mine.heirs, sent);
   }
 
   void after() override {
@@ -131,19 +157,22 @@ class programs : public scenario {
   }
 
  private:
-  static constexpr unsigned most_steps = 24;
+  static constexpr unsigned most_steps = 40;
+  static constexpr unsigned most_sent = 16;  // by one thread, or its heir
 
   programs(const setting& s, std::vector<thread_program> text, promise p)
       : scenario(static_cast<unsigned>(text.size())),
         setting_(s),
         promise_(p),
         programs_(std::move(text)),
-        memory_(s.capacity, threads() + 1) {}
+        memory_(s.capacity, threads() + 1, s.drops ? millrace::delivery::drop : millrace::delivery::redeliver) {
+    promise_.drops = s.drops;
+  }
 
-  void run(unsigned index, const thread_program& mine) {
+  void run(unsigned index, const std::vector<operation>& operations, unsigned& sent) {
+    if (operations.empty()) return;
     Ring ring = memory_.attach(index);
-    unsigned sent = 0;
-    for (const operation& o : mine.operations) {
+    for (const operation& o : operations) {
       switch (o.what) {
         case action::push:
           push(ring, o, index, sent);
@@ -163,6 +192,7 @@ class programs : public scenario {
   void push(Ring& ring, const operation& o, unsigned index, unsigned& sent) {
     std::array<message, call::most_messages> some;
     call& c = journal_.begin(action::push, index, threads());
+    c.asked = o.count;
     for (; c.count != o.count; ++c.count) {
       some[c.count] = message::of(index, sent++);
       c.ids[c.count] = some[c.count].id;
@@ -193,6 +223,7 @@ class programs : public scenario {
   void pop(Ring& ring, const operation& o, unsigned index) {
     std::array<message, call::most_messages> some;
     call& c = journal_.begin(action::pop, index, threads());
+    c.asked = o.count;
     const std::span<message> all(some.data(), o.count);
     millrace::batch_result moved{};
     if (o.batch) {
@@ -207,10 +238,10 @@ class programs : public scenario {
         relacy_platform::relax(0);
         moved.why = ring.try_pop(some[0]);
       }
-      moved.count = moved.why == status::ok ? 1 : 0;
+      moved.count = millrace::delivered(moved.why) ? 1 : 0;
     }
     check_answer(o, moved, status::full);
-    check((moved.why == status::ok) == (moved.count != 0), "a pop that says ok popped something");
+    check(millrace::delivered(moved.why) == (moved.count != 0), "a pop that says ok popped something");
     for (c.count = 0; c.count != moved.count; ++c.count) {
       check(some[c.count].intact(), "a message is delivered whole");
       c.ids[c.count] = some[c.count].id;
@@ -222,20 +253,25 @@ class programs : public scenario {
   static void check_answer(const operation& o, const millrace::batch_result& got, status never) {
     const bool waited = o.how == operation::manner::waits || o.how == operation::manner::timed;
     check(got.why != never, "push never says empty, pop never full");
+    check(got.why != status::corrupt, "members who follow the protocol never make it corrupt");
     check(!waited || !millrace::would_block(got.why), "a call that waits never says full, empty or busy");
     check(o.how == operation::manner::timed || got.why != status::timed_out, "only a deadline times out");
     check(got.count <= o.count, "no more is moved than was asked for");
   }
 
-  // Where somebody may have been killed the ring is closed first: a dead one's
-  // permits are gone, and a closed ring does without.
+  // Of redelivered ones it is only noted that they came out.
   std::size_t drain(std::span<std::uint64_t> left) {
     Ring ring = memory_.attach(threads());
-    if (std::any_of(programs_.begin(), programs_.end(), [](const thread_program& p) { return p.mortal; })) ring.close();
     std::size_t count = 0;
     message m;
-    for (status s = ring.try_pop(m); s == status::ok; s = ring.try_pop(m)) {
+    for (status s = ring.try_pop(m); millrace::delivered(s); s = ring.try_pop(m)) {
       check(m.intact(), "a message is delivered whole");
+      if (s == status::redelivered) {
+        call& c = journal_.begin(action::pop, threads(), threads());
+        c.ids[c.count++] = m.id;
+        journal_.end(c, s);
+        continue;
+      }
       check(count != left.size(), "a ring holds no more than was pushed");
       left[count++] = m.id;
     }

@@ -20,15 +20,18 @@ struct scenario_text {
   unsigned stored;
   const char* text;
   std::vector<search> searches;
+  bool bereft = false;
+  bool drops = false;
 };
 
 template <class Ring>
 void add_models(models& to, promise p, const std::vector<scenario_text>& texts) {
   for (const scenario_text& t : texts) {
-    const typename programs<Ring>::setting setting{t.capacity, t.laps, t.stored};
+    const typename programs<Ring>::setting setting{t.capacity, t.laps, t.stored, t.bereft, t.drops};
     to.push_back({std::string(Ring::kind), t.shows, t.name,
                   "capacity " + std::to_string(t.capacity) +
-                      (t.stored != 0 ? ", " + std::to_string(t.stored) + " stored" : "") + ": " + t.text,
+                      (t.stored != 0 ? ", " + std::to_string(t.stored) + " stored" : "") +
+                      (t.bereft ? ", after a death" : "") + (t.drops ? ", dropping" : "") + ": " + t.text,
                   [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.searches, t.capacity});
   }
 }
@@ -94,6 +97,69 @@ inline std::vector<scenario_text> many_to_many(std::uint64_t odd) {
       {liveness, "closing_wakes_producers", 1, 0, 1, "push | push | close", {preemptions(1), some}},
       {liveness, "timeouts_race_push", 1, 0, 0, "push push~ close | pop~ pop~ | pop~ pop", {some}},
       {liveness, "two_and_two_retrying", 1, 0, 0, "push* push* | push* push* | pop* pop* | pop* pop*", {some}},
+  };
+}
+
+// For rings with a lock, whose waiting makes too many schedules for the bounds above.
+inline std::vector<scenario_text> lighter(std::vector<scenario_text> texts, bool to_the_end) {
+  for (scenario_text& t : texts) {
+    for (search& s : t.searches) {
+      if (s.how == search::kind::exhaustive && !to_the_end) s = preemptions(5);
+      if (s.how != search::kind::bounded) continue;
+      const bool deep = t.shows == property::liveness || s.amount < 3;
+      s = deep ? random_executions(40'000) : preemptions(static_cast<unsigned>(s.amount) - 1);
+    }
+  }
+  return texts;
+}
+
+// Members that are killed before any of their steps, payload writes included. Locks
+// make too many schedules to search these within a bound.
+inline std::vector<scenario_text> killed(bool lock_free) {
+  using enum property;
+  const auto within = [&](unsigned bound) { return lock_free ? preemptions(bound) : random_executions(40'000); };
+  const search some = random_executions(60'000);
+  return {
+      {safety, "pusher_killed", 2, 1, 0, "mortal push? | push? pop? pop?", {within(2)}},
+      {safety, "popper_killed", 2, 1, 2, "mortal pop? | pop? push? push?", {within(2)}},
+      {safety, "role_switcher_killed", 2, 1, 1, "mortal push? pop? push? | pop? push? pop?", {within(1), some}},
+      // The one behind its claim goes on to others, and its record with it.
+      {safety, "pusher_killed_early", 4, 1, 0, "mortal push? | push? push? pop? pop?", {some}},
+      {safety, "popper_killed_early", 4, 1, 4, "mortal pop? | pop? pop? push? push?", {some}},
+      {safety, "two_pushers_killed", 2, 1, 0, "mortal push? | mortal push? | push? pop?", {some}},
+      {safety, "two_poppers_killed", 2, 1, 2, "mortal pop? | mortal pop? | push? pop?", {some}},
+      {safety, "batches_killed", 2, 1, 1, "mortal push2? pop2? | push2? pop2?", {within(1), some}},
+      // Both recover from the first one; one of them is killed, too.
+      {safety, "recoverer_killed", 1, 1, 0, "mortal push? | mortal pop? push? | pop? push?", {some}},
+      {safety, "redeliverer_killed", 2, 1, 2, "mortal pop? | mortal pop? pop? | pop? push?", {some}},
+      // Some of the survivors know it by the mark, and some by what the others made of it.
+      {safety, "pusher_killed_unheard_of", 1, 1, 0, "mortal push? | pop? pop? push? | pop?", {some}, true},
+      {safety, "popper_killed_unheard_of", 1, 1, 1, "mortal pop? | pop? pop? push? | push? pop?", {some}, true},
+      {safety, "passed_by", 1, 1, 0, "mortal push? | pop? | push?", {some}, true},
+      // The next in the place of the dead is not held to its claims.
+      {safety, "pushers_heir", 1, 1, 0, "mortal push? heir pop? push? | pop? push?", {some}},
+      {safety, "poppers_heir", 2, 1, 2, "mortal pop? heir pop? push? | pop? pop? push?", {some}},
+      {safety, "redeliverers_heir", 2, 1, 2, "mortal pop? | mortal pop? pop? heir pop? | pop? pop?", {some}, true},
+      {safety, "one_of_two_poppers_killed", 2, 1, 2, "mortal pop? | pop? | pop? pop? pop?", {some}, true},
+      {safety, "popper_killed_dropping", 2, 1, 2, "mortal pop? pop? | pop? push? push?", {some}, false, true},
+      // Two look who is dead, one after the other: what the first notes, the second reads.
+      {safety, "pusher_killed_behind_another", 2, 1, 0, "push? | mortal push? | pop? | pop?", {within(1)}},
+
+      // Who goes on with its next claim is not taken for the one that died.
+      {liveness, "pusher_killed_among_others", 4, 1, 0, "mortal push | push push | pop pop", {within(1), some}},
+      {liveness, "popper_killed_among_others", 4, 1, 4, "mortal pop | pop pop pop pop pop | push push", {some}},
+      {liveness, "pusher_killed_before_batch", 4, 1, 0, "mortal push | push2 | pop2", {within(1)}},
+      {liveness, "popper_killed_before_batch", 4, 1, 4, "mortal pop | pop3 pop2 | push push", {within(1)}},
+      // Committed, and killed before anybody was woken.
+      {liveness, "pusher_killed_untold", 1, 1, 0, "mortal push heir push* | pop", {within(2)}},
+      {liveness, "popper_killed_untold", 1, 1, 1, "mortal pop heir pop* | push", {within(2)}},
+      {liveness, "passed_by_others", 4, 1, 0, "mortal push | push push pop | pop", {some}},
+      {liveness, "popper_killed_dropping", 1, 1, 1, "mortal pop | push | pop", {some}, false, true},
+      {liveness, "both_sides_killed", 4, 1, 3, "mortal pop | mortal push | pop pop pop~ push", {some}, false, true},
+      {liveness, "pusher_killed", 1, 1, 0, "mortal push | push | pop", {preemptions(lock_free ? 1 : 0), some}},
+      {liveness, "popper_killed", 1, 1, 1, "mortal pop | push | pop", {preemptions(0), some}},
+      {liveness, "pushers_killed", 1, 1, 0, "mortal push | push push | pop pop", {some}},
+      {liveness, "two_killed", 2, 1, 0, "mortal push | mortal push | push | pop", {some}},
   };
 }
 

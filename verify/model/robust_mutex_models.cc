@@ -1,5 +1,4 @@
-// The platform's mutex stands for pthread's in all models: what robust_mutex.h
-// promises is shown of it here, and of the real one by //tests:futex_test.
+#include "millrace/robust_mutex.h"
 #include "verify/model/models.h"
 #include "verify/model/scenario.h"
 
@@ -14,25 +13,28 @@ constexpr auto never = millrace::deadline::never();
 // killed in between, and whoever then hears of it makes them equal again.
 class two_counters : public scenario {
  public:
-  two_counters(unsigned threads, unsigned mortals) : scenario(threads), mortals_(mortals) {}
+  two_counters(unsigned threads, unsigned mortals) : scenario(threads), members_(threads + 1), mortals_(mortals) {}
 
   void before() override {
     room_ = std::construct_at(reinterpret_cast<room*>(bytes_));
     room_->first.write(0);
     room_->second.write(0);
+    members_.construct();
+    told_ = 0;
   }
 
   void thread(unsigned index) override {
-    if (index >= mortals_) return add();
-    if (!mortality::run(10, [this] { add(); })) relacy_platform::kernel_cleans_up();
+    if (index >= mortals_) return add(index);
+    if (mortality::run(20, [&] { add(index); })) return;
+    members_.bury(index, room_->mutex);
   }
 
   // Whoever died last is heard of here.
-  void after() override { add(); }
+  void after() override { add(threads()); }
 
  private:
   struct room {
-    relacy_platform::mutex mutex;
+    millrace::robust_mutex<relacy_platform> mutex;
     relacy_platform::plain<std::uint32_t> first;
     relacy_platform::plain<std::uint32_t> second;
   };
@@ -43,10 +45,11 @@ class two_counters : public scenario {
     return value;
   }
 
-  void add() {
-    const lock_result got = room_->mutex.lock_until(never);
+  void add(unsigned me) {
+    const lock_result got = room_->mutex.lock_until(members_[me], never);
     check(got == lock_result::locked || got == lock_result::owner_died, "a lock is got at last");
     if (got == lock_result::owner_died) {
+      check(++told_ <= mortals_, "once it is consistent, nobody hears of that death again");
       room_->second.write(get(room_->first));
       room_->mutex.make_consistent();
     }
@@ -58,7 +61,9 @@ class two_counters : public scenario {
 
   alignas(room) std::byte bytes_[sizeof(room)];
   room* room_ = nullptr;
+  congregation<> members_;
   unsigned mortals_;
+  unsigned told_ = 0;
 };
 
 }  // namespace

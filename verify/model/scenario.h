@@ -44,20 +44,83 @@ inline void check(bool holds, const char* claim, site s = site::here()) {
   rl::ctx().fail_test(claim, rl::test_result_user_assert_failed, info(s));
 }
 
+// All members of a segment, alive until they are buried.
+template <class Platform = relacy_platform>
+class congregation {
+  using roster = millrace::roster<Platform>;
+
+ public:
+  explicit congregation(std::uint32_t members) : members_(members) {
+    EXPECT_LE(roster::bytes(members), sizeof(bytes_));
+  }
+
+  void construct() {
+    roster::construct(bytes_, members_);
+    for (std::uint32_t i = 0; i != members_; ++i) {
+      // relaxed: before the threads run.
+      all().life_of(i).store(roster::alarmed | (i + 1), std::memory_order_relaxed);
+    }
+  }
+
+  millrace::membership<Platform> operator[](std::uint32_t member) { return {all(), member}; }
+
+  void report_death() { all().report_death(); }
+
+  // What comes after a death, done as if by the dead one's last thread: the kernel's
+  // part, and then that of another member's keeper.
+  template <class Ring>
+  void bury(std::uint32_t member, Ring&& ring) {
+    all().life_of(member).fetch_or(roster::died, std::memory_order_acq_rel);
+    all().report_death();
+    ring.alarm();
+  }
+
+  // The same, by the keeper of who joins in its place before anybody has noticed.
+  template <class Ring>
+  void replace(std::uint32_t member, Ring&& ring) {
+    all().life_of(member).fetch_or(roster::died, std::memory_order_acq_rel);
+    relacy_platform::await_end();
+    ring.settle();
+    all().report_death();
+    ring.alarm();
+    all().life_of(member).store(roster::alarmed | (member + 1), std::memory_order_release);
+  }
+
+ private:
+  roster all() { return roster(bytes_, members_); }
+
+  alignas(millrace::line_bytes) std::byte bytes_[2048];
+  std::uint32_t members_;
+};
+
 // Memory with one ring in it, made anew before each execution.
 template <class Ring>
 class ring_memory {
  public:
-  ring_memory(std::uint64_t capacity, std::uint32_t members) : geometry_{capacity, members} {
-    EXPECT_EQ(Ring::refuse(geometry_), "");
+  ring_memory(std::uint64_t capacity, std::uint32_t members,
+              millrace::delivery on_death = millrace::delivery::redeliver)
+      : geometry_{capacity, members, on_death}, members_(members) {
+    if constexpr (millrace::ring<Ring>) {
+      EXPECT_EQ(Ring::refuse(geometry_), "");
+    }
     EXPECT_LE(Ring::bytes(geometry_), sizeof(bytes_));
   }
-  void construct() { Ring::construct(bytes_, geometry_); }
-  Ring attach(unsigned member) { return Ring(bytes_, geometry_, member); }
+  void construct(bool bereft = false) {
+    members_.construct();
+    if (bereft) members_.report_death();
+    Ring::construct(bytes_, geometry_);
+  }
+  Ring attach(unsigned member) { return Ring(bytes_, geometry_, members_[member]); }
+  // Of a member that was killed; by whom depends on whether its place is to have an heir.
+  void bury(unsigned member, bool heir = false) {
+    if (heir) return members_.replace(member, attach(member));
+    members_.bury(member, attach(member));
+  }
 
  private:
   alignas(millrace::line_bytes) std::byte bytes_[8192];
   millrace::geometry geometry_;
+  congregation<typename Ring::platform_type> members_;
 };
 
 // What came out of a ring, by whom and in which order.

@@ -7,6 +7,8 @@ namespace {
 
 constexpr auto never = millrace::deadline::never();
 
+using in_hand = millrace::semaphore<relacy_platform>::permits;
+
 struct room {
   explicit room(std::uint32_t permits) : semaphore(permits) { datum.write(0); }
   millrace::semaphore<relacy_platform> semaphore;
@@ -22,12 +24,12 @@ class exclusion : public scenario {
 
   void thread(unsigned /*index*/) override {
     for (unsigned i = 0; i != rounds_; ++i) {
-      std::uint32_t got = 0;
-      check(room_->semaphore.acquire_until(1, got, never) == status::ok && got == 1, "acquire takes the permit");
+      in_hand got;
+      check(room_->semaphore.acquire_until(1, got, never) == status::ok && got.count == 1, "acquire takes the permit");
       std::uint32_t value = 0;
       room_->datum.read(value);
       room_->datum.write(value + 1);
-      room_->semaphore.release(1);
+      room_->semaphore.release({1, 0});
     }
   }
 
@@ -35,8 +37,8 @@ class exclusion : public scenario {
     std::uint32_t value = 0;
     room_->datum.read(value);
     check(value == threads() * rounds_, "nobody else was in between");
-    std::uint32_t got = 0;
-    check(room_->semaphore.try_acquire(5, got) == status::ok && got == 1, "the permit is back, once");
+    in_hand got;
+    check(room_->semaphore.try_acquire(5, got) == status::ok && got.count == 1, "the permit is back, once");
     check(room_->semaphore.try_acquire(1, got) == status::empty, "and no second one");
   }
 
@@ -59,12 +61,12 @@ class handing_out : public scenario {
   void thread(unsigned index) override {
     if (index == 0) {
       room_->datum.write(7);
-      return room_->semaphore.release(2);
+      return room_->semaphore.release({2, 0});
     }
-    std::uint32_t got = 0;
+    in_hand got;
     const status s = room_->semaphore.acquire_until(1, got, until_);
     if (s == status::timed_out) return check(!until_.is_never(), "only a deadline ends the wait");
-    check(s == status::ok && got == 1, "acquire takes no more than was asked for");
+    check(s == status::ok && got.count == 1, "acquire takes no more than was asked for");
     std::uint32_t value = 0;
     room_->datum.read(value);
     check(value == 7, "what was written before the release is seen");
@@ -72,9 +74,9 @@ class handing_out : public scenario {
   }
 
   void after() override {
-    std::uint32_t got = 0;
+    in_hand got;
     const status s = room_->semaphore.try_acquire(5, got);
-    check(taken_ == 2 ? s == status::empty : s == status::ok && got == 2 - taken_, "no permit is lost or made");
+    check(taken_ == 2 ? s == status::empty : s == status::ok && got.count == 2 - taken_, "no permit is lost or made");
   }
 
  private:
@@ -82,6 +84,45 @@ class handing_out : public scenario {
   room* room_ = nullptr;
   millrace::deadline until_;
   unsigned taken_ = 0;
+};
+
+// A recount makes a permit, and voids the one that comes back late.
+class recounting : public scenario {
+ public:
+  recounting() : scenario(3) {}
+
+  void before() override {
+    room_ = std::construct_at(reinterpret_cast<room*>(bytes_), 1u);
+    check(room_->semaphore.try_acquire(1, early_) == status::ok, "the permit is there");
+  }
+
+  void thread(unsigned index) override {
+    if (index == 0) {
+      room_->datum.write(7);
+      return room_->semaphore.recount(1);
+    }
+    if (index == 1) return room_->semaphore.release(early_);
+    in_hand got;
+    check(room_->semaphore.acquire_until(1, got, never) == status::ok, "a permit comes");
+    if (got.generation == early_.generation) return;
+    std::uint32_t value = 0;
+    room_->datum.read(value);
+    check(value == 7, "what was written before the recount is seen");
+    taken_ = true;
+  }
+
+  void after() override {
+    in_hand got;
+    const status s = room_->semaphore.try_acquire(5, got);
+    check(taken_ ? s == status::empty : s == status::ok && got.count == 1, "there are as many as were recounted");
+    taken_ = false;
+  }
+
+ private:
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+  in_hand early_;
+  bool taken_ = false;
 };
 
 // One permit, two takers, and a close: one takes it, the other hears of the close.
@@ -96,10 +137,10 @@ class closing : public scenario {
 
   void thread(unsigned index) override {
     if (index == 0) {
-      room_->semaphore.release(1);
+      room_->semaphore.release({1, 0});
       return room_->semaphore.close();
     }
-    std::uint32_t got = 0;
+    in_hand got;
     const status s = room_->semaphore.acquire_until(1, got, never);
     check(s == status::ok || s == status::closed, "acquire ends with a permit or the close");
     if (s == status::ok) ++taken_;
@@ -130,6 +171,8 @@ void add_semaphore_models(models& to) {
       [] { return std::make_unique<handing_out>(never); }, {preemptions(2), some});
   add(liveness, "deadline", "0 permits: write release2 | acquire~ read | acquire~ read",
       [] { return std::make_unique<handing_out>(millrace::deadline::at({})); }, {preemptions(1), some});
+  add(liveness, "recounts", "0 permits, 1 in hand: write recount(1) | release | acquire read",
+      [] { return std::make_unique<recounting>(); }, {preemptions(3), some});
   add(liveness, "closing_wakes", "0 permits: release close | acquire | acquire",
       [] { return std::make_unique<closing>(); }, {preemptions(2), some});
 }

@@ -2,6 +2,7 @@
 //
 //   score              every mutant, those that are justified included
 //   score --gate       those that must be killed: seconds each
+//   score --every N    of those, or of all, one in N
 //
 // A change that no model notices needs a written reason. Exit status 0 if nothing
 // survives without one. With a model that is not clean to begin with, no mutant is judged.
@@ -86,9 +87,11 @@ bool green_unchanged(const std::vector<mutant>& mutants, const verify::models& m
 int main(int argc, char** argv) {
   CLI::App app{"Changes the shipped headers, one mutant at a time, and names the model that notices"};
   bool gate = false;
+  std::size_t every = 1;
   std::string only;
   std::vector<std::string> headers;
   app.add_flag("--gate", gate, "only those that have no written reason to survive");
+  app.add_option("--every", every, "one in so many")->check(CLI::Range(1, 1000));
   app.add_option("--only", only, "only those in whose file, text or change this occurs");
   app.add_option("headers", headers, "the shipped headers")->required();
   CLI11_PARSE(app, argc, argv);
@@ -108,6 +111,9 @@ int main(int argc, char** argv) {
   std::erase_if(mutants, [&](const mutant& m) {
     return (m.file + m.text + m.change).find(only) == std::string::npos || (gate && !m.reason.empty());
   });
+
+  std::size_t seen = 0;
+  std::erase_if(mutants, [&](const mutant&) { return seen++ % every != 0; });
 
   const verify::models models = verify::all_models();
   const bool watched = isatty(2) != 0;

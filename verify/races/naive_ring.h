@@ -110,6 +110,7 @@ class textbook_ring {
 
  public:
   using value_type = T;
+  using platform_type = Platform;
   static constexpr std::string_view kind = Index<Platform>::kind;
   static constexpr std::string_view about = Index<Platform>::about;
 
@@ -164,7 +165,9 @@ class textbook_ring {
     for (std::uint64_t i = 0; i <= g.capacity; ++i) std::construct_at(buffer(at) + i);
   }
 
-  textbook_ring(void* at, const geometry& g, std::uint32_t /*member*/) noexcept
+  // Who attaches is nothing to it.
+  template <class Member>
+  textbook_ring(void* at, const geometry& g, const Member& /*who*/) noexcept
       : shared_(static_cast<shared_data*>(at)), buffer_(buffer(at)), buffer_size_(static_cast<int>(g.capacity) + 1) {}
 
   std::uint64_t capacity() const noexcept { return static_cast<std::uint64_t>(buffer_size_) - 1; }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "millrace/futex.h"
+#include "millrace/keeper.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/semaphore_ring.h"
@@ -62,11 +63,18 @@ struct play {
   }
 };
 
+// Where an actor is in the shipped rings' roster.
+struct seat {
+  void* members;
+  std::uint32_t place;
+};
+
 // Any ring, behind one face.
 struct instrument {
   std::size_t (*bytes)(const geometry&);
   void (*construct)(void* at, const geometry&);
-  void (*act)(const part&, unsigned me, void* at, const geometry&, stage&);
+  void (*act)(const part&, unsigned me, void* at, const seat&, const geometry&, stage&);
+  void (*alarm)(void* at, const seat&, const geometry&);
 };
 
 // Shipped rings say how it went, textbook rings have nothing to say. An actor that
@@ -84,8 +92,17 @@ void must_succeed(std::string_view what, unsigned me, Call call) {
 }
 
 template <class Ring>
-void act(const part& p, unsigned me, void* at, const geometry& g, stage& s) {
-  Ring ring(at, g, me);
+Ring sit(void* at, const seat& who, const geometry& g) {
+  if constexpr (ring<Ring>) {
+    return Ring(at, g, {roster<typename Ring::platform_type>(who.members, g.members), who.place});
+  } else {
+    return Ring(at, g, who);
+  }
+}
+
+template <class Ring>
+void act(const part& p, unsigned me, void* at, const seat& who, const geometry& g, stage& s) {
+  Ring ring = sit<Ring>(at, who, g);
   for (unsigned i = 0; i != p.messages; ++i) {
     if (p.does == pushes) {
       const parcel m = pack(me, i, seed);
@@ -101,8 +118,15 @@ void act(const part& p, unsigned me, void* at, const geometry& g, stage& s) {
   }
 }
 
+// Textbook rings have nobody to wake for the dead.
+template <class Ring>
+void alarm(void* at, const seat& who, const geometry& g) {
+  if constexpr (ring<Ring>) sit<Ring>(at, who, g).alarm();
+}
+
 template <template <class, class> class Ring>
-constexpr instrument played_on{Ring<parcel, staged>::bytes, Ring<parcel, staged>::construct, act<Ring<parcel, staged>>};
+constexpr instrument played_on{Ring<parcel, staged>::bytes, Ring<parcel, staged>::construct, act<Ring<parcel, staged>>,
+                               alarm<Ring<parcel, staged>>};
 
 // Two producers; the first knows where to write (or holds the lock), and goes on
 // when the second is done (or asleep).
@@ -233,6 +257,8 @@ class theatre {
     // Not the ring's: Helgrind, which knows no atomics, need not tell us about it.
     VALGRIND_HG_DISABLE_CHECKING(base_, ring_at);
     std::construct_at(reinterpret_cast<stage*>(base_), static_cast<unsigned>(p.cast.size()));
+    roster<native>::construct(base_ + roster_at, geometry_.members);
+    keeper::construct(base_ + roster_at, geometry_.members);
     i.construct(ring(), geometry_);
   }
   theatre(const theatre&) = delete;
@@ -240,22 +266,41 @@ class theatre {
 
   stage& show() const { return *reinterpret_cast<stage*>(base_); }
   void* ring() const { return base_ + ring_at; }
+  void* roster_memory() const { return base_ + roster_at; }
+  seat as(std::uint32_t place) const { return {roster_memory(), place}; }
   const geometry& shape() const { return geometry_; }
 
  private:
-  static constexpr std::size_t ring_at = 4096;
+  static constexpr std::size_t roster_at = 4096;
+  static constexpr std::size_t ring_at = 8192;
   static constexpr std::size_t bytes = 65536;
-  static_assert(sizeof(stage) <= ring_at);
+  static_assert(sizeof(stage) <= roster_at);
 
   std::byte* base_;  // unmapped with the process: threads may hang in it
   geometry geometry_;
 };
 
-void play_part(const play& p, const instrument& i, unsigned me, const theatre& t) {
+// Actors that are processes have keepers, so that the shipped rings hear of deaths.
+std::unique_ptr<keeper> join(const instrument& i, const theatre& t, std::uint32_t& place) {
+  auto made = keeper::start(t.roster_memory(), t.shape().members,
+                            {.alarm = [&] { i.alarm(t.ring(), t.as(0), t.shape()); }, .settle = [](std::uint32_t) {}},
+                            "the zoo's stage");
+  const auto joined = made ? (*made)->join() : std::nullopt;
+  if (!joined) {
+    std::fprintf(stderr, "zoo: %s\n", made ? "no place is left" : made.error().message.c_str());
+    std::_Exit(2);
+  }
+  place = *joined;
+  return *std::move(made);
+}
+
+void play_part(const play& p, const instrument& i, unsigned me, const theatre& t, actors who) {
   const part& mine = p.cast[me];
+  std::uint32_t place = me;
+  const std::unique_ptr<keeper> kept = who == actors::processes ? join(i, t, place) : nullptr;
   t.show().enter(me, mine.cue);
   t.show().halt_at(mine.halts, mine.until);
-  i.act(mine, me, t.ring(), t.shape(), t.show());
+  i.act(mine, me, t.ring(), t.as(place), t.shape(), t.show());
   t.show().leave();
 }
 
@@ -289,7 +334,8 @@ performance watch(const play& p, stage& s, actors who) {
 
 performance by_threads(const play& p, const instrument& i, theatre& t) {
   std::vector<std::thread> threads;
-  for (unsigned me = 0; me != p.cast.size(); ++me) threads.emplace_back(play_part, p, i, me, std::cref(t));
+  for (unsigned me = 0; me != p.cast.size(); ++me)
+    threads.emplace_back(play_part, p, i, me, std::cref(t), actors::threads);
   const performance seen = watch(p, t.show(), actors::threads);
   for (std::thread& each : threads) {
     if (seen.what == fate::fine || seen.what == fate::damaged) {
@@ -308,7 +354,7 @@ performance by_processes(const play& p, const instrument& i, theatre& t) {
     const pid_t child = fork();
     if (child == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      if (getppid() == parent) play_part(p, i, me, t);
+      if (getppid() == parent) play_part(p, i, me, t, actors::processes);
       _exit(0);
     }
     if (child < 0) {

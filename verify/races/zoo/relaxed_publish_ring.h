@@ -30,6 +30,7 @@ class relaxed_publish_ring {
 
  public:
   using value_type = T;
+  using platform_type = Platform;
 
   static std::size_t bytes(const geometry& g) noexcept { return sizeof(control) + g.capacity * sizeof(slot); }
 
@@ -41,7 +42,9 @@ class relaxed_publish_ring {
     }
   }
 
-  relaxed_publish_ring(void* at, const geometry& g, std::uint32_t /*member*/) noexcept
+  // Who attaches is nothing to it.
+  template <class Member>
+  relaxed_publish_ring(void* at, const geometry& g, const Member& /*who*/) noexcept
       : shared_(static_cast<control*>(at)), slots_(reinterpret_cast<slot*>(shared_ + 1)), mask_(g.capacity - 1) {}
 
   void push(const T& m) noexcept {

@@ -49,6 +49,7 @@ class bounded_buffer {
 
  public:
   using value_type = T;
+  using platform_type = Platform;
 
   static std::size_t bytes(const geometry& g) noexcept { return slots_at + g.capacity * sizeof(slot); }
 
@@ -57,7 +58,9 @@ class bounded_buffer {
     for (std::uint64_t i = 0; i != g.capacity; ++i) std::construct_at(slots(at) + i);
   }
 
-  bounded_buffer(void* at, const geometry& g, std::uint32_t /*member*/) noexcept
+  // Who attaches is nothing to it.
+  template <class Member>
+  bounded_buffer(void* at, const geometry& g, const Member& /*who*/) noexcept
       : shared_(static_cast<state*>(at)), slots_(slots(at)), capacity_(g.capacity) {}
 
  protected:

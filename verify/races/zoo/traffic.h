@@ -36,17 +36,15 @@ template <class Ring>
 class traffic : public scenario {
  public:
   traffic(std::uint64_t capacity, std::vector<acts> cast)
-      : scenario(static_cast<unsigned>(cast.size())), cast_(std::move(cast)), geometry_{capacity, threads()} {
-    EXPECT_LE(Ring::bytes(geometry_), sizeof(bytes_));
-  }
+      : scenario(static_cast<unsigned>(cast.size())), cast_(std::move(cast)), memory_(capacity, threads()) {}
 
   void before() override {
-    Ring::construct(bytes_, geometry_);
+    memory_.construct();
     delivered_.clear();
   }
 
   void thread(unsigned index) override {
-    Ring ring(bytes_, geometry_, index);
+    Ring ring = memory_.attach(index);
     for (unsigned i = 0; i != cast_[index].pushes; ++i) {
       must_succeed([&] { return ring.push(message::of(index, i)); });
     }
@@ -65,8 +63,7 @@ class traffic : public scenario {
 
  private:
   std::vector<acts> cast_;
-  millrace::geometry geometry_;
-  alignas(millrace::line_bytes) std::byte bytes_[8192];
+  ring_memory<Ring> memory_;
   delivered delivered_;
 };
 
@@ -77,16 +74,18 @@ class killing : public scenario {
   killing() : scenario(3) {}
 
   void before() override {
-    Ring::construct(bytes_, shape);
+    memory_.construct();
     ended_ = false;
   }
 
   void thread(unsigned index) override {
-    Ring ring(bytes_, shape, index);
+    Ring ring = memory_.attach(index);
     if (index == 0) {
-      const bool lives =
+      [[maybe_unused]] const bool lives =
           mortality::run(most_steps, [&] { must_succeed([&] { return ring.push(message::of(0, 0)); }); });
-      if (!lives) relacy_platform::kernel_cleans_up();
+      if constexpr (millrace::ring<Ring>) {
+        if (!lives) memory_.bury(index);
+      }
       ended_ = true;
       return;
     }
@@ -105,9 +104,8 @@ class killing : public scenario {
 
  private:
   static constexpr unsigned most_steps = 40;
-  static constexpr millrace::geometry shape{2, 3};
 
-  alignas(millrace::line_bytes) std::byte bytes_[8192];
+  ring_memory<Ring> memory_{2, 3};
   bool ended_ = false;  // set and read between steps: the fibres are one thread
 };
 

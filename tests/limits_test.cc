@@ -1,0 +1,189 @@
+// Where the system, or a ring, has no more to give: a clear error, and nothing half-made.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "millrace/mpmc_ring.h"
+#include "millrace/shared_ring.h"
+#include "tests/support.h"
+
+namespace millrace {
+namespace {
+
+using ring = shared_ring<mpmc_ring<std::uint64_t>>;
+
+// In a child, which prints what was not as it should be: whether `r` is an error
+// of that code, in one line that holds all of these words.
+template <class T>
+bool refused(const result<T>& r, errc code, const std::vector<std::string>& words) {
+  bool as_expected = !r && r.error().code == code && r.error().message.starts_with(r.error().object) &&
+                     r.error().message.find('\n') == std::string::npos;
+  for (const std::string& w : words) as_expected &= !r && r.error().message.find(w) != std::string::npos;
+  if (!as_expected) {
+    std::fprintf(stderr, "expected an error with \"%s\", found %s\n", words.empty() ? "" : words[0].c_str(),
+                 r ? "none" : r.error().message.c_str());
+  }
+  return as_expected;
+}
+
+bool nothing_at(const location& where) { return refused(ring::open(where), errc::not_found, {}); }
+
+bool limit(__rlimit_resource what, rlim_t most) {
+  rlimit now{};
+  if (::getrlimit(what, &now) != 0) return false;
+  now.rlim_cur = most;
+  return ::setrlimit(what, &now) == 0;
+}
+
+TEST(Limits, NoDescriptorIsFree) {
+  const scratch at = scratch::posix();
+  const scratch there = scratch::posix();
+  const scratch sysv = scratch::sysv();
+  const auto passed = ring::create(location::memfd("passed"));
+  ASSERT_TRUE(passed);
+  ASSERT_TRUE(ring::create(*there));
+  EXPECT_TRUE(child([&] {
+                const int lowest_free = ::dup(0);
+                ::close(lowest_free);
+                rlimit before{};
+                ::getrlimit(RLIMIT_NOFILE, &before);
+                if (!limit(RLIMIT_NOFILE, static_cast<rlim_t>(lowest_free))) return false;
+                const std::vector<std::string> words{"needs a file descriptor, found none free", "ulimit -n"};
+                const bool clear = refused(ring::create(*at), errc::limit, words) &&
+                                   refused(ring::open(*there), errc::limit, words) &&
+                                   refused(ring::open_or_create(*at), errc::limit, words) &&
+                                   refused(ring::create(location::memfd("x")), errc::limit, words) &&
+                                   refused(ring::adopt(passed->memory().descriptor()), errc::limit, words);
+                const bool none_needed = ring::create(*sysv) && ring::create(location::anonymous());
+                return limit(RLIMIT_NOFILE, before.rlim_cur) && clear && none_needed && nothing_at(*at);
+              }).succeeded());
+}
+
+TEST(Limits, NoAddressSpaceIsLeft) {
+  constexpr std::size_t bytes = 32 << 20;
+  const ring_options large{.capacity = bytes / 16};
+  const scratch posix = scratch::posix();
+  const scratch sysv = scratch::sysv();
+  const scratch there[] = {scratch::posix(), scratch::sysv()};
+  const auto passed = ring::create(location::memfd("passed"), large);
+  ASSERT_TRUE(passed) << passed.error().message;
+  for (const scratch& s : there) ASSERT_TRUE(ring::create(*s, large));
+  EXPECT_TRUE(
+      child([&] {
+        std::uint64_t pages = 0;
+        std::ifstream("/proc/self/statm") >> pages;
+        const rlim_t most = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + bytes / 2;
+        if (!limit(RLIMIT_AS, most)) return false;
+        const std::vector<std::string> words{"of address space, found a limit of " + std::to_string(most), "ulimit -v"};
+        bool clear = true;
+        for (const location& where : {*posix, *sysv, location::anonymous(), location::memfd("x")}) {
+          clear &= refused(ring::create(where, large), errc::limit, words);
+        }
+        for (const scratch& s : there) clear &= refused(ring::open(*s), errc::limit, words);
+        clear &= refused(ring::adopt(passed->memory().descriptor()), errc::limit, words);
+        return clear && limit(RLIMIT_AS, RLIM_INFINITY) && nothing_at(*posix) && nothing_at(*sysv);
+      }).succeeded());
+}
+
+bool dev_shm_of_two_files() {
+  return unshared(CLONE_NEWNS) && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("small", "/dev/shm", "tmpfs", 0, "size=1m,nr_inodes=3") == 0;
+}
+
+TEST(Limits, NoFileIsLeftInDevShm) {
+  if (!child(dev_shm_of_two_files).succeeded()) GTEST_SKIP() << "may not mount";
+  EXPECT_TRUE(child([] {
+                if (!dev_shm_of_two_files()) return false;
+                if (!ring::create(location::posix("a")) || !ring::create(location::posix("b"))) return false;
+                const location third = location::posix("c");
+                return refused(ring::create(third), errc::no_space, {"needed one more file", "all of its 3"}) &&
+                       nothing_at(third);
+              }).succeeded());
+}
+
+bool set(const char* limit, std::uint64_t value) {
+  std::ofstream file(std::string("/proc/sys/kernel/") + limit);
+  file << value << std::flush;
+  return file.good();
+}
+
+bool ipc_of_its_own() { return unshared(CLONE_NEWIPC) && set("shmmni", 4096); }
+
+TEST(Limits, SystemVLimitsAreNamed) {
+  if (!child(ipc_of_its_own).succeeded()) GTEST_SKIP() << "may not have System V limits of its own";
+  EXPECT_TRUE(child([] {
+                if (!ipc_of_its_own()) return false;
+                const location where = location::sysv(0x3039);
+                if (!set("shmmax", 4096)) return false;
+                bool clear = refused(ring::create(where), errc::limit, {"kernel.shmmax = 4096"}) && nothing_at(where);
+                if (!set("shmmax", 1 << 30) || !set("shmall", 2)) return false;
+                clear &= refused(ring::create(where), errc::limit, {"kernel.shmall = 2 pages"}) && nothing_at(where);
+                if (!set("shmall", 1 << 20) || !set("shmmni", 1)) return false;
+                if (!ring::create(location::sysv(0x3040))) return false;
+                clear &= refused(ring::create(where), errc::limit, {"kernel.shmmni = 1 segments"}) && nothing_at(where);
+                return clear;
+              }).succeeded());
+}
+
+TEST(Limits, NamesTooLongAreToldTheirLength) {
+  EXPECT_TRUE(refused(ring::create(location::posix(std::string(255, 'x'))), errc::bad_argument, {"1 to 254", "255"}));
+  EXPECT_TRUE(refused(ring::create(location::memfd(std::string(250, 'x'))), errc::bad_argument, {"most 249", "250"}));
+  EXPECT_TRUE(ring::create(location::memfd(std::string(249, 'x'))));
+}
+
+TEST(Limits, AllMembersPlacesAreTaken) {
+  auto segment = ring::create(location::anonymous(), {.capacity = 8, .members = 2});
+  ASSERT_TRUE(segment);
+  const auto first = segment->attach();
+  {
+    const auto second = segment->attach();
+    ASSERT_TRUE(second);
+    EXPECT_TRUE(
+        refused(segment->attach(), errc::limit, {"all 2 members' places are taken", "create the ring with more"}));
+  }
+  EXPECT_TRUE(segment->attach());
+}
+
+// What a seccomp filter that doesn't know membarrier does.
+bool forbid_membarrier() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{std::size(program), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(Limits, WhereMembarrierIsForbiddenNothingIsMade) {
+  const scratch posix = scratch::posix();
+  const scratch sysv = scratch::sysv();
+  EXPECT_TRUE(child([&] {
+                if (!forbid_membarrier()) return false;
+                for (const location& where : {*posix, *sysv}) {
+                  if (!refused(ring::create(where), errc::system, {"membarrier", "seccomp"})) return false;
+                  if (!refused(ring::open_or_create(where), errc::system, {"membarrier", "seccomp"})) return false;
+                  if (!refused(shared_memory::open(where), errc::not_found, {})) return false;
+                }
+                return true;
+              }).succeeded());
+}
+
+}  // namespace
+}  // namespace millrace

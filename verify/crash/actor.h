@@ -1,0 +1,104 @@
+// A process that does at a ring what it is told, until it is killed.
+#ifndef MILLRACE_VERIFY_CRASH_ACTOR_H_
+#define MILLRACE_VERIFY_CRASH_ACTOR_H_
+
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "millrace/status.h"
+#include "verify/crash/rings.h"
+
+namespace millrace::crash {
+
+inline constexpr std::uint64_t seed = 7;  // of all messages
+
+enum class verb : std::uint8_t {
+  join,   // attach
+  leave,  // let the handle go
+  try_push,
+  try_push_n,
+  push,  // with an end to its patience, if it has one
+  push_n,
+  try_pop,
+  try_pop_n,
+  pop,  // likewise
+  pop_n,
+  close,
+  drain,   // pop till the ring says empty or closed; waits out busy
+  fill,    // push `count` with patience; then say what one more push says
+  settle,  // take all places that are free, count them, let them go
+  create,  // the ring, where there is none
+  open,    // the ring, or create it
+};
+
+// The ring that an actor works at: one that it inherits, or a place to make or find one.
+struct workplace {
+  const ring_type* type;
+  location where = location::anonymous();
+  ring_options options{};
+  segment* inherited = nullptr;
+};
+
+struct order {
+  verb what;
+  std::uint32_t count = 1;     // messages
+  std::uint32_t producer = 0;  // who they are from
+  std::uint32_t first = 0;     // sequence
+  bool traced = false;         // behind an int3, at which a tracer awaits it
+  std::chrono::milliseconds patience{-1};
+};
+
+// What the actor and its director share. The actor writes here what it knows, as
+// soon as it knows it: it may never get any further.
+struct mailbox {
+  static constexpr std::uint32_t room = 24;
+
+  std::atomic<std::uint32_t> turn{0};  // futex: odd while an order is obeyed
+  order told{};
+  std::atomic<std::uint32_t> answered{0};  // the call has returned: `why` and `count` say what
+  status why = status::ok;
+  std::uint32_t count = 0;
+  std::array<parcel, room> messages{};  // pushed, or popped
+  std::array<bool, room> redelivered{};
+};
+
+class actor {
+ public:
+  // Forks. With `traced` the caller's thread is its tracer.
+  actor(std::string_view name, const workplace& at, mailbox& mail, bool traced = false);
+  actor(const actor&) = delete;
+  actor& operator=(const actor&) = delete;
+  ~actor();  // kills
+
+  const std::string& name() const { return name_; }
+  pid_t pid() const { return pid_; }
+
+  void tell(const order& o);
+  bool done() const;                              // it obeyed the last order
+  bool finish(std::chrono::milliseconds within);  // the same, waiting for it
+  const mailbox& mail() const { return mail_; }
+
+  void die();  // by SIGKILL
+
+ private:
+  std::string name_;
+  mailbox& mail_;
+  pid_t pid_;
+};
+
+// Whether the process sleeps in the kernel until somebody wakes it.
+bool asleep(pid_t pid);
+
+// A sum over the process's threads that changes when one of them has run; 0 if
+// one runs now. Seen twice the same, with no one else running: it waits for ever.
+std::uint64_t rest(pid_t pid);
+
+}  // namespace millrace::crash
+
+#endif  // MILLRACE_VERIFY_CRASH_ACTOR_H_

@@ -1,0 +1,44 @@
+// Many cells of the kill matrix, tried by several processes at once.
+#ifndef MILLRACE_VERIFY_CRASH_CAMPAIGN_H_
+#define MILLRACE_VERIFY_CRASH_CAMPAIGN_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "verify/crash/cell.h"
+
+namespace millrace::crash {
+
+struct request {
+  unsigned jobs = 2;
+  std::uint32_t stride = 1;            // strike at every stride-th point only
+  std::optional<strike_point> only{};  // or at this one
+};
+
+struct failed_point {
+  strike_point point;
+  std::string wrong;
+  std::string where;  // source line or symbol
+};
+
+struct outcome {
+  cell what;
+  std::uint32_t instructions = 0;  // of the operation
+  std::uint32_t points = 0;        // tried
+  std::uint32_t elsewhere = 0;     // of these, where the operation took another way than recorded
+  std::vector<failed_point> failures{};
+  std::string broken{};  // the cell could not be tried to its end, and why
+};
+
+// Leaves no process behind; they die with the caller. `progress` is told now and
+// then how many points have been tried.
+std::vector<outcome> run(std::span<const cell> cells, const request& how,
+                         const std::function<void(std::uint64_t points)>& progress);
+
+}  // namespace millrace::crash
+
+#endif  // MILLRACE_VERIFY_CRASH_CAMPAIGN_H_

@@ -1,0 +1,575 @@
+#include "verify/crash/cell.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <initializer_list>
+#include <new>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "millrace/deadline.h"
+#include "verify/crash/accounts.h"
+
+namespace millrace::crash {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::array table{
+    operation{"try_push", verb::try_push},
+    operation{"try_pop", verb::try_pop},
+    operation{"push", verb::push},
+    operation{"pop", verb::pop},
+    operation{"try_push_n", verb::try_push_n, batch},
+    operation{"try_pop_n", verb::try_pop_n, batch},
+    operation{"push_n", verb::push_n, batch},
+    operation{"pop_n", verb::pop_n, batch},
+    operation{"push+sleeper", verb::push, 1, true},
+    operation{"pop+sleeper", verb::pop, 1, true},
+    operation{"push_n+sleeper", verb::push_n, batch, true},
+    operation{"pop_n+sleeper", verb::pop_n, batch, true},
+    operation{"close", verb::close},
+    operation{"close+sleeper", verb::close, 1, true},
+    operation{"join", verb::join},
+    operation{"leave", verb::leave},
+    operation{.name = "create", .what = verb::create},
+    operation{.name = "create_sysv", .what = verb::create, .sysv = true},
+    operation{.name = "drain-after-push", .what = verb::drain, .dead = verb::try_push},
+    operation{.name = "drain-after-pop", .what = verb::drain, .dead = verb::try_pop},
+    operation{.name = "push-after-pop", .what = verb::try_push, .dead = verb::try_pop},
+};
+
+bool pushes(verb v) { return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n; }
+bool pops(verb v) {
+  return v == verb::try_pop || v == verb::try_pop_n || v == verb::pop || v == verb::pop_n || v == verb::drain;
+}
+
+sleeper sleeper_of(const cell& c) {
+  if (!c.what->sleeper) return sleeper::none;
+  if (pops(c.what->what)) return sleeper::pusher;
+  if (c.what->what == verb::close && c.from == state::full) return sleeper::pusher;
+  return sleeper::popper;
+}
+
+// How many messages are in the ring before the operation.
+std::uint32_t held_before(const cell& c) {
+  switch (c.from) {
+    case state::empty:
+      return 0;
+    case state::one:
+      return 1;
+    case state::full:
+      return capacity;
+    case state::wrapped:
+      break;
+  }
+  switch (sleeper_of(c)) {
+    case sleeper::popper:
+      return 0;
+    case sleeper::pusher:
+      return capacity;
+    case sleeper::none:
+      break;
+  }
+  return 2;
+}
+
+constexpr auto for_preparations = 10s;
+
+// Memory that all processes of one strike share.
+class mailboxes {
+ public:
+  mailboxes() : at_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+    if (at_ == MAP_FAILED) throw std::bad_alloc();
+  }
+  mailboxes(const mailboxes&) = delete;
+  mailboxes& operator=(const mailboxes&) = delete;
+  ~mailboxes() { ::munmap(at_, bytes); }
+  mailbox& operator[](std::size_t i) const { return static_cast<mailbox*>(at_)[i]; }
+
+ private:
+  static constexpr std::size_t bytes = 5 * sizeof(mailbox);
+  void* at_;
+};
+
+// What is wrong; found, and told to `strike`.
+struct failure {
+  std::string what;
+};
+
+// A named segment must not outlive us, however we end: the kernel sees to that if
+// what holds it is ours alone. Once for the life of this process.
+void own_shared_memory() {
+  static const bool done = [] {
+    const auto write = [](const char* path, const std::string& text) {
+      const int file = ::open(path, O_WRONLY | O_CLOEXEC);
+      const bool ok = file >= 0 && ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+      ::close(file);
+      return ok;
+    };
+    const std::string user = fmt::format("0 {} 1", ::geteuid()), group = fmt::format("0 {} 1", ::getegid());
+    bool own = ::unshare(CLONE_NEWNS | CLONE_NEWIPC) == 0;
+    if (!own) {
+      own = ::unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC) == 0 && write("/proc/self/setgroups", "deny") &&
+            write("/proc/self/uid_map", user) && write("/proc/self/gid_map", group);
+    }
+    own = own && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+          ::mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0;
+    if (!own) throw std::runtime_error(fmt::format("needs a /dev/shm of its own ({})", std::strerror(errno)));
+    return true;
+  }();
+  (void)done;
+}
+
+// Everybody in one strike: a survivor who has been there from the start, the
+// victim, perhaps a sleeper, perhaps one who is killed first, and one who comes
+// when all is over.
+class scene {
+ public:
+  explicit scene(const cell& c) : c_(c), at_(prepare_place(c)), old_("the survivor", at_, mail_[0]) {
+    books_.senders.resize(5);
+    books_.received.resize(3);
+    victim_.emplace("the victim", at_, mail_[1], true);
+    if (c_.what->creates()) return;
+    come(old_);
+    fill_up();
+    if (sleeper_of(c_) != sleeper::none) put_to_sleep();
+    if (c_.what->what != verb::join) come(*victim_);
+    if (!c_.what->dead) return;
+    first_.emplace("the first victim", at_, mail_[4], true);
+    come(*first_);
+    first_->tell({.what = *c_.what->dead, .producer = firsts, .traced = true});
+  }
+  scene(const scene&) = delete;
+  scene& operator=(const scene&) = delete;
+  ~scene() {
+    for (std::optional<actor>* a : {&victim_, &sleeper_, &first_, &fresh_}) a->reset();
+    old_.die();
+    if (c_.what->creates()) (void)shared_memory::unlink(at_.where);
+  }
+
+  pid_t first() const { return first_->pid(); }
+
+  // Whatever the living do about it is done when this returns.
+  void kill_first(const trace& t, std::uint32_t step) {
+    (void)go_to(first_->pid(), t, {step, false}, [] {});
+    first_->die();
+    take_stock(*first_, *c_.what->dead, 1, firsts);
+    const deadline until = deadline::after(patience_);
+    while (!at_rest({&old_, &*victim_})) {
+      if (deadline::clock::now() >= until.when()) throw failure{"the others do not come to rest after the first death"};
+    }
+  }
+
+  // The victim goes to the mark before its operation. From here on all must get
+  // on within `patience`.
+  void begin(std::chrono::milliseconds patience) {
+    patience_ = patience;
+    books_.senders[victims].begun = pushes(c_.what->what) ? c_.what->count : 0;
+    victim_->tell({.what = c_.what->what,
+                   .count = c_.what->count,
+                   .producer = victims,
+                   .traced = true,
+                   .patience = c_.what->what == verb::drain ? for_preparations : -1ms});
+  }
+
+  pid_t victim() const { return victim_->pid(); }
+
+  // Takes away, or brings, what a victim sleeps for.
+  void wake_victim() {
+    if (pushes(c_.what->what)) {
+      (void)receive(old_, {.what = verb::try_pop_n, .count = c_.what->count}, survivors);
+    } else {
+      (void)send(old_, {.what = verb::try_push, .producer = olds});
+    }
+  }
+
+  void kill() {
+    victim_->die();
+    take_stock(*victim_, c_.what->what, c_.what->count, victims);
+    meet();
+    go_on();
+  }
+
+  void stop() {
+    if (!leave_stopped(victim_->pid(), patience_)) throw failure{"the victim does not stop"};
+    while_stopped();
+    ::kill(victim_->pid(), SIGCONT);
+    const deadline until = deadline::after(patience_);
+    while (!victim_->finish(1ms)) {
+      if (asleep(victim_->pid())) wake_victim();
+      if (deadline::clock::now() >= until.when()) throw failure{"the victim hangs after SIGCONT"};
+    }
+    take_stock(*victim_, c_.what->what, c_.what->count, victims);
+    meet();
+    go_on();
+    if (c_.what->what != verb::leave) obey(*victim_, {.what = verb::leave});
+  }
+
+  void judge() const {
+    const balance b = settle(books_);
+    if (!b.even()) throw failure{b.describe()};
+  }
+
+ private:
+  // Who the messages are from, and who got them.
+  enum sender_number : std::uint32_t { olds, victims, sleepers, freshs, firsts };
+  enum consumer_number : std::uint32_t { survivors, sleeper_consumer, victim_consumer };
+
+  static constexpr std::uint32_t members = 4;
+
+  workplace prepare_place(const cell& c) {
+    workplace at{.type = c.ring, .options = {.capacity = capacity, .members = members}};
+    if (c.what->creates()) {
+      own_shared_memory();
+      at.where = c.what->sysv ? location::sysv(0x6d72) : location::posix("millrace-crash");
+      return at;
+    }
+    auto made = c.ring->create(at.where, at.options);
+    if (!made) throw std::runtime_error(made.error().message);
+    ring_ = *std::move(made);
+    at.inherited = ring_.get();
+    return at;
+  }
+
+  // Attaches. What the victim was to create, it finds or creates.
+  void come(actor& who) {
+    if (c_.what->creates() && obey(who, {.what = verb::open}, "opening").why != status::ok) {
+      throw failure{fmt::format("{} can neither open nor create the ring", who.name())};
+    }
+    if (obey(who, {.what = verb::join}, "joining").why != status::ok) {
+      throw failure{fmt::format("{} finds no place at the ring", who.name())};
+    }
+  }
+
+  void await(actor& who, std::string_view when) const {
+    if (!who.finish(patience_)) throw failure{fmt::format("{} hangs {}", who.name(), when)};
+  }
+
+  const mailbox& obey(actor& who, order o, std::string_view when = "") const {
+    if (o.patience.count() < 0) o.patience = patience_;
+    who.tell(o);
+    // An order's own patience comes first: what it says is more than a hang.
+    if (!who.finish(2 * patience_)) throw failure{fmt::format("{} hangs {}", who.name(), when)};
+    return who.mail();
+  }
+
+  void note(const mailbox& mail, consumer_number consumer) {
+    for (std::uint32_t i = 0; i != mail.count; ++i) {
+      books_.received[consumer].push_back(receipt_of(mail.messages[i], mail.redelivered[i], seed));
+    }
+  }
+
+  status receive(actor& who, const order& o, consumer_number consumer, std::string_view when = "") {
+    const mailbox& mail = obey(who, o, when);
+    note(mail, consumer);
+    return mail.why;
+  }
+
+  status send(actor& who, order o, std::string_view when = "") {
+    sender& from = books_.senders[o.producer];
+    o.first = static_cast<std::uint32_t>(from.begun);
+    const mailbox& mail = obey(who, o, when);
+    from.begun += mail.count;
+    from.committed += mail.count;
+    return mail.why;
+  }
+
+  void fill_up() {
+    const std::uint32_t held = held_before(c_);
+    if (c_.from == state::wrapped) {
+      for (std::uint32_t i = 0; i != capacity - 1; ++i) {
+        put_one();
+        if (receive(old_, {.what = verb::pop}, survivors) != status::ok) throw failure{"the ring was not emptied"};
+      }
+    }
+    for (std::uint32_t i = 0; i != held; ++i) put_one();
+  }
+
+  void put_one() {
+    if (send(old_, {.what = verb::push, .producer = olds}) != status::ok) throw failure{"the ring was not filled"};
+  }
+
+  void put_to_sleep() {
+    sleeper_.emplace("the sleeper", at_, mail_[2]);
+    come(*sleeper_);
+    const bool popper = sleeper_of(c_) == sleeper::popper;
+    sleeper_->tell({.what = popper ? verb::pop : verb::push, .producer = sleepers});
+    books_.senders[sleepers].begun = popper ? 0 : 1;
+    const deadline until = deadline::after(patience_);
+    while (!asleep(sleeper_->pid())) {
+      if (deadline::clock::now() >= until.when()) throw failure{"the sleeper does not fall asleep"};
+      std::this_thread::yield();
+    }
+  }
+
+  // What one knew when it was killed, or says now.
+  void take_stock(const actor& who, verb what, std::uint32_t count, sender_number number) {
+    const mailbox& mail = who.mail();
+    const bool answered = mail.answered.load(std::memory_order_acquire) != 0;
+    if (pushes(what)) books_.senders[number] = {answered ? mail.count : count, answered ? mail.count : 0};
+    if (!pops(what)) return;
+    if (answered) return note(mail, victim_consumer);
+    for (std::uint32_t i = 0; i != (what == verb::drain ? mailbox::room : count); ++i) {
+      books_.in_hands.push_back(receipt_of(mail.messages[i], false, seed));
+    }
+  }
+
+  // Nobody runs, and nobody is going to.
+  static bool at_rest(std::initializer_list<const actor*> all) {
+    const auto look = [&] {
+      std::uint64_t sum = 1;
+      for (const actor* a : all) {
+        const std::uint64_t one = rest(a->pid());
+        if (one == 0) return std::uint64_t{0};
+        sum = sum * 31 + one;
+      }
+      return sum;
+    };
+    const std::uint64_t before = look();
+    std::this_thread::sleep_for(1ms);
+    return before != 0 && look() == before;
+  }
+
+  void wait_for_sleeper(std::initializer_list<const actor*> all) const {
+    const deadline until = deadline::after(patience_);
+    while (!sleeper_->done() && !at_rest(all)) {
+      if (deadline::clock::now() >= until.when()) throw failure{"the sleeper neither sleeps nor goes on"};
+    }
+  }
+
+  // The sleeper goes on, or sleeps for ever and rightly so; and a newcomer comes.
+  void meet() {
+    if (c_.what->creates()) come(old_);
+    fresh_.emplace("the newcomer", at_, mail_[3]);
+    if (sleeper_)
+      settle_sleeper();
+    else
+      come(*fresh_);
+  }
+
+  void settle_sleeper() {
+    wait_for_sleeper({&old_, &*sleeper_});
+    const bool slept = !sleeper_->done();
+    come(*fresh_);
+    if (slept) wait_for_sleeper({&old_, &*sleeper_, &*fresh_});
+    if (slept && sleeper_->done()) throw failure{"the sleeper goes on only when a newcomer comes"};
+    const bool popper = sleeper_of(c_) == sleeper::popper;
+    if (slept) {
+      // A try is the witness; afterwards the sleeper is woken as usual.
+      const status said = popper ? receive(*fresh_, {.what = verb::try_pop}, survivors, "trying to pop")
+                                 : send(*fresh_, {.what = verb::try_push, .producer = freshs}, "trying to push");
+      // A push hears busy where a message waits to be redelivered, which it does
+      // until the others have been popped: no room, either.
+      if (said != (popper ? status::empty : status::full) && (popper || said != status::busy)) {
+        throw failure{fmt::format("the sleeper sleeps for ever, where a try says {}", to_string(said))};
+      }
+      const status cure = popper ? send(*fresh_, {.what = verb::push, .producer = freshs}, "pushing")
+                                 : receive(*fresh_, {.what = verb::drain}, survivors, "draining");
+      if (cure != (popper ? status::ok : status::empty)) {
+        throw failure{
+            fmt::format("the sleeper sleeps for ever, and a {} says {}", popper ? "push" : "pop", to_string(cure))};
+      }
+      await(*sleeper_, "although it was woken");
+    }
+    const mailbox& mail = sleeper_->mail();
+    if (popper) {
+      note(mail, sleeper_consumer);
+    } else {
+      books_.senders[sleepers].begun = books_.senders[sleepers].committed = mail.count;
+    }
+    if (mail.why != status::ok && !(c_.what->what == verb::close && mail.why == status::closed)) {
+      throw failure{fmt::format("the sleeper's call says {}", to_string(mail.why))};
+    }
+  }
+
+  // The victim is alive: whatever it holds up, it holds up. Nobody may be harmed.
+  void while_stopped() {
+    const auto pop_all = [&] {
+      for (std::uint32_t i = 0; i != capacity + batch; ++i) {
+        if (receive(old_, {.what = verb::try_pop}, survivors, "popping beside one that is stopped") != status::ok) {
+          return;
+        }
+      }
+    };
+    const auto push_all = [&] {
+      for (std::uint32_t i = 0; i != capacity + batch; ++i) {
+        if (send(old_, {.what = verb::try_push, .producer = olds}, "pushing beside one that is stopped") !=
+            status::ok) {
+          return;
+        }
+      }
+    };
+    if (c_.what->creates()) {
+      // A System V segment is waited for while its creator lives.
+      if (!c_.what->sysv) obey(old_, {.what = verb::open}, "opening");
+      return;
+    }
+    const bool spsc = c_.ring->one_to_one;
+    if (spsc && sleeper_) return;  // both ends are taken
+    // What comes last lets a blocked victim get on.
+    if (pops(c_.what->what)) {
+      if (!spsc) pop_all();  // the one consumer is the victim
+      push_all();
+    } else {
+      if (!spsc) push_all();
+      pop_all();
+    }
+  }
+
+  // Drain, refill, drain: the one who was there and the one who came, in turn.
+  void go_on() {
+    const bool closes = c_.what->what == verb::close;
+    const status first = receive(old_, {.what = verb::drain}, survivors, "draining");
+    if (first != status::empty && !(closes && first == status::closed)) drained(old_, first, status::empty);
+    if (closes) return finish_closing();
+    const status more = send(*fresh_, {.what = verb::fill, .count = capacity, .producer = freshs}, "refilling");
+    const std::uint64_t room = fresh_->mail().count;
+    if (more != status::full || room != capacity) {
+      throw failure{
+          fmt::format("there is room for {} of {} messages; one more push says {}", room, capacity, to_string(more))};
+    }
+    drained(old_, receive(old_, {.what = verb::drain}, survivors, "draining"), status::empty);
+    if (c_.what->what == verb::join || c_.what->what == verb::leave) count_places();
+  }
+
+  // Whoever was killed in close may have closed the ring or not; the next one does.
+  void finish_closing() {
+    obey(*fresh_, {.what = verb::close}, "closing");
+    drained(old_, receive(old_, {.what = verb::drain}, survivors, "draining"), status::closed);
+    const status s = send(*fresh_, {.what = verb::try_push, .producer = freshs}, "pushing");
+    if (s != status::closed) throw failure{fmt::format("a push on a closed ring says {}", to_string(s))};
+  }
+
+  static void drained(const actor& who, status said, status expected) {
+    if (said == expected) return;
+    throw failure{fmt::format("{} pops {} messages and then hears {}, not {}", who.name(), who.mail().count,
+                              to_string(said), to_string(expected))};
+  }
+
+  void count_places() {
+    const std::uint32_t taken = 2 + (c_.how == blow::stop && c_.what->what == verb::join ? 1 : 0);
+    const std::uint32_t left = obey(old_, {.what = verb::settle}, "joining once more").count;
+    if (left != members - taken) {
+      throw failure{fmt::format("{} places are left of {}, {} of which are in use", left, members, taken)};
+    }
+  }
+
+  const cell& c_;
+  std::chrono::milliseconds patience_ = for_preparations;
+  books books_;
+  mailboxes mail_;
+  std::unique_ptr<segment> ring_;
+  workplace at_;
+  actor old_;
+  std::optional<actor> first_;
+  std::optional<actor> victim_;
+  std::optional<actor> sleeper_;
+  std::optional<actor> fresh_;
+};
+
+}  // namespace
+
+std::span<const operation> operations() { return table; }
+
+bool possible(const cell& c) {
+  if (c.what->creates()) return c.from == state::empty;
+  if (c.what->dead) {
+    // Where the first victim has something to do, and the second meets it.
+    if (c.what->what == verb::try_push) return c.from == state::full;
+    return c.from != (pushes(*c.what->dead) ? state::full : state::empty);
+  }
+  switch (sleeper_of(c)) {
+    case sleeper::none:
+      return true;
+    case sleeper::popper:
+      return c.from == state::empty || c.from == state::wrapped;
+    case sleeper::pusher:
+      return c.from == state::full || c.from == state::wrapped;
+  }
+  return false;
+}
+
+std::string strike_point::name() const {
+  return fmt::format("{}{}{}", before == 0 ? "" : fmt::format("{}/", before), at.step, at.asleep ? "s" : "");
+}
+
+std::optional<strike_point> read_point(std::string_view text) {
+  strike_point p;
+  const char* const end = text.data() + text.size();
+  auto read = std::from_chars(text.data(), end, p.at.step);
+  if (read.ec == std::errc{} && read.ptr != end && *read.ptr == '/') {
+    p.before = p.at.step;
+    read = std::from_chars(read.ptr + 1, end, p.at.step);
+  }
+  const std::string_view rest(read.ptr, static_cast<std::size_t>(end - read.ptr));
+  if (read.ec != std::errc{} || (!rest.empty() && rest != "s")) return std::nullopt;
+  p.at.asleep = rest == "s";
+  return p;
+}
+
+play rehearse(const cell& c) {
+  const auto perform = [&](scene& s) {
+    s.begin(for_preparations);
+    return record(s.victim(), [&] { s.wake_victim(); });
+  };
+  play p;
+  scene s(c);
+  if (!c.what->dead) {
+    p.acts.push_back({0, perform(s)});
+    return p;
+  }
+  p.first = record(s.first(), [] {});
+  // The first one dies half-way, and behind each step that may have claimed something.
+  const auto end = static_cast<std::uint32_t>(p.first.steps.size() - 1);
+  for (std::uint32_t i = 1; i <= end; ++i) {
+    if (i != end / 2 && !p.first.steps[i - 1].locks) continue;
+    scene again(c);
+    again.kill_first(p.first, i);
+    p.acts.push_back({i, perform(again)});
+  }
+  return p;
+}
+
+std::vector<kill_point> points(const trace& t) {
+  std::vector<kill_point> all;
+  std::uint32_t passed_over = 0;
+  for (std::uint32_t i = 0; i != t.steps.size(); ++i) {
+    const trace::step& s = t.steps[i];
+    const bool chosen = s.library ? s.kernel || (s.visit == 0 && passed_over++ % 10 == 0) : s.visit < 3;
+    if (chosen || i + 1 == t.steps.size()) all.push_back({i, false});
+    if (s.sleeps) all.push_back({i, true});
+  }
+  return all;
+}
+
+finding strike(const cell& c, const play& p, const act& a, const kill_point& point,
+               std::chrono::milliseconds patience) {
+  finding f;
+  try {
+    scene s(c);
+    if (c.what->dead) s.kill_first(p.first, a.before);
+    s.begin(patience);
+    const arrival got = go_to(s.victim(), a.what, point, [&] { s.wake_victim(); });
+    if (got == arrival::hung) throw failure{"the victim does not get there"};
+    f.elsewhere = got == arrival::elsewhere;
+    c.how == blow::kill ? s.kill() : s.stop();
+    s.judge();
+  } catch (const failure& why) {
+    f.wrong = why.what;
+  }
+  return f;
+}
+
+}  // namespace millrace::crash

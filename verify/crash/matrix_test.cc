@@ -1,0 +1,114 @@
+// A part of the kill matrix that shows the whole: it passes on the library's rings,
+// and fails on one that is broken.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "verify/crash/campaign.h"
+
+namespace millrace::crash {
+namespace {
+
+const ring_type& ring_named(std::string_view name) { return *std::ranges::find(ring_types(), name, &ring_type::name); }
+const operation& operation_named(std::string_view name) {
+  return *std::ranges::find(operations(), name, &operation::name);
+}
+
+outcome try_cell(const cell& c, std::uint32_t stride = 1) {
+  return run(std::vector{c}, {.jobs = 1, .stride = stride}, [](std::uint64_t) {}).front();
+}
+
+struct named_cell {
+  std::string_view ring;
+  std::string_view operation;
+  state from;
+  blow how;
+  std::uint32_t stride = 1;
+};
+
+// The name that a test gets: no signs in it.
+std::string test_name(const testing::TestParamInfo<named_cell>& info) {
+  std::string name = std::string(info.param.ring) + "_" + std::string(info.param.operation) + "_" +
+                     std::string(state_names[static_cast<std::size_t>(info.param.from)]) +
+                     (info.param.how == blow::kill ? "_kill" : "_stop");
+  std::ranges::replace_if(
+      name, [](char c) { return c == '+' || c == '-'; }, '_');
+  return name;
+}
+
+class SurvivingTest : public testing::TestWithParam<named_cell> {};
+
+TEST_P(SurvivingTest, NobodyIsHarmed) {
+  const named_cell& n = GetParam();
+  const cell c{&ring_named(n.ring), &operation_named(n.operation), n.from, n.how};
+  const outcome o = try_cell(c, n.stride);
+  EXPECT_EQ(o.broken, "");
+  EXPECT_GT(o.instructions, 20u);
+  EXPECT_GT(o.points, 10u);
+  for (const failed_point& f : o.failures) {
+    ADD_FAILURE() << "struck at " << f.point.name() << ", " << f.where << ": " << f.wrong;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Matrix, SurvivingTest,
+                         testing::Values(named_cell{"spsc_ring", "try_push", state::wrapped, blow::kill},
+                                         named_cell{"spsc_ring", "push", state::full, blow::stop},
+                                         named_cell{"spsc_ring", "push+sleeper", state::empty, blow::kill, 3},
+                                         named_cell{"mutex_ring", "pop_n", state::full, blow::kill},
+                                         named_cell{"mutex_ring", "pop", state::wrapped, blow::stop},
+                                         named_cell{"mutex_ring", "pop+sleeper", state::full, blow::kill, 3},
+                                         named_cell{"mutex_ring", "push-after-pop", state::full, blow::kill, 17},
+                                         named_cell{"semaphore_ring", "try_push", state::one, blow::kill},
+                                         named_cell{"semaphore_ring", "try_pop", state::one, blow::stop},
+                                         named_cell{"semaphore_ring", "push-after-pop", state::full, blow::kill, 17},
+                                         named_cell{"mpmc_ring", "try_push_n", state::wrapped, blow::kill},
+                                         named_cell{"mpmc_ring", "try_pop", state::full, blow::kill},
+                                         named_cell{"mpmc_ring", "try_pop", state::full, blow::stop},
+                                         named_cell{"mpmc_ring", "push_n+sleeper", state::empty, blow::kill, 3},
+                                         named_cell{"mpmc_ring", "drain-after-push", state::empty, blow::kill, 17},
+                                         named_cell{"mpmc_ring", "leave", state::one, blow::kill}),
+                         test_name);
+
+// From thousands of instructions, a few.
+TEST(MatrixTest, ACreatorIsKilledAnywhere) {
+  for (const std::string_view name : {"create", "create_sysv"}) {
+    const outcome o = try_cell({&ring_named("mpmc_ring"), &operation_named(name), state::empty, blow::kill}, 100);
+    EXPECT_EQ(o.broken, "");
+    EXPECT_GT(o.points, 20u);
+    for (const failed_point& f : o.failures) ADD_FAILURE() << "struck at " << f.point.name() << ": " << f.wrong;
+  }
+}
+
+// Killed with the lock taken it leaves the others busy for ever.
+TEST(MatrixTest, ConvictsASpinLock) {
+  const outcome o = try_cell({&ring_named("spin_ring"), &operation_named("try_push"), state::one, blow::kill}, 4);
+  EXPECT_EQ(o.broken, "");
+  ASSERT_GT(o.failures.size(), 3u);
+  EXPECT_LT(o.failures.size(), o.points);
+  EXPECT_NE(o.failures.front().wrong.find("busy"), std::string::npos) << o.failures.front().wrong;
+}
+
+// The point that a failure names is the one at which it happens again.
+TEST(MatrixTest, RepeatsAPointThatFailed) {
+  const cell c{&ring_named("spin_ring"), &operation_named("try_pop"), state::full, blow::kill};
+  const outcome o = try_cell(c, 9);
+  ASSERT_FALSE(o.failures.empty());
+  const auto again = run(std::vector{c}, {.jobs = 1, .only = o.failures.front().point}, [](std::uint64_t) {});
+  EXPECT_EQ(again.front().points, 1u);
+  ASSERT_EQ(again.front().failures.size(), 1u);
+  EXPECT_EQ(again.front().failures.front().wrong, o.failures.front().wrong);
+  EXPECT_EQ(again.front().failures.front().where, o.failures.front().where);
+}
+
+// While the spin lock's holder is merely stopped, nobody is harmed.
+TEST(MatrixTest, TellsAStoppedProcessFromADeadOne) {
+  const outcome o = try_cell({&ring_named("spin_ring"), &operation_named("try_push"), state::one, blow::stop}, 2);
+  EXPECT_EQ(o.broken, "");
+  EXPECT_TRUE(o.failures.empty()) << o.failures.front().wrong;
+}
+
+}  // namespace
+}  // namespace millrace::crash

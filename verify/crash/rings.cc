@@ -1,0 +1,79 @@
+#include "verify/crash/rings.h"
+
+#include <array>
+#include <utility>
+
+#include "millrace/mpmc_ring.h"
+#include "millrace/mutex_ring.h"
+#include "millrace/semaphore_ring.h"
+#include "millrace/spsc_ring.h"
+#include "verify/crash/spin_ring.h"
+
+namespace millrace::crash {
+namespace {
+
+template <class Ring>
+class seat_at final : public seat {
+ public:
+  explicit seat_at(typename shared_ring<Ring>::handle ring) : ring_(std::move(ring)) {}
+
+  status try_push(const parcel& m) override { return ring_.try_push(m); }
+  popped try_pop(parcel& m) override { return said(ring_.try_pop(m)); }
+  batch_result try_push_n(std::span<const parcel> m) override { return ring_.try_push_n(m); }
+  popped try_pop_n(std::span<parcel> m) override { return said(ring_.try_pop_n(m)); }
+  status push(const parcel& m, deadline until) override { return ring_.push_until(m, until); }
+  popped pop(parcel& m, deadline until) override { return said(ring_.pop_until(m, until)); }
+  batch_result push_n(std::span<const parcel> m) override { return ring_.push_n(m); }
+  popped pop_n(std::span<parcel> m) override { return said(ring_.pop_n(m)); }
+  void close() override { ring_.close(); }
+
+ private:
+  static popped said(const batch_result& r) {
+    const bool redelivered = r.why == status::redelivered;
+    return {redelivered ? status::ok : r.why, r.count, redelivered};
+  }
+  static popped said(status s) { return said(batch_result{s, delivered(s) ? std::size_t{1} : 0}); }
+
+  typename shared_ring<Ring>::handle ring_;
+};
+
+template <class Ring>
+class segment_of final : public segment {
+ public:
+  using maker = result<shared_ring<Ring>>(const location&, const ring_options&);
+
+  template <maker Make>
+  static result<std::unique_ptr<segment>> make(const location& where, const ring_options& options) {
+    auto ring = Make(where, options);
+    if (!ring) return ring.error();
+    return std::unique_ptr<segment>(new segment_of(*std::move(ring)));
+  }
+
+  std::unique_ptr<seat> attach() override {
+    auto attached = ring_.attach();
+    if (!attached) return nullptr;
+    return std::make_unique<seat_at<Ring>>(*std::move(attached));
+  }
+
+ private:
+  explicit segment_of(shared_ring<Ring> ring) : ring_(std::move(ring)) {}
+
+  shared_ring<Ring> ring_;
+};
+
+template <class Ring>
+constexpr ring_type type(bool one_to_one = false, bool mortal = false) {
+  return {Ring::kind, one_to_one, mortal, segment_of<Ring>::template make<shared_ring<Ring>::create>,
+          segment_of<Ring>::template make<shared_ring<Ring>::open_or_create>};
+}
+
+constexpr std::array table{
+    type<spsc_ring<parcel>>(true), type<mutex_ring<parcel>>(),           type<semaphore_ring<parcel>>(),
+    type<mpmc_ring<parcel>>(),     type<spin_ring<parcel>>(false, true),
+};
+
+}  // namespace
+
+std::span<const ring_type> ring_types() { return table; }
+
+}  // namespace millrace::crash

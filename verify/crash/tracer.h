@@ -1,0 +1,66 @@
+// Brings a process to one instruction of its choice, and leaves it there.
+#ifndef MILLRACE_VERIFY_CRASH_TRACER_H_
+#define MILLRACE_VERIFY_CRASH_TRACER_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace millrace::crash {
+
+// The instructions of one operation, in the order in which they were run.
+struct trace {
+  struct step {
+    std::uintptr_t at = 0;     // the address of the instruction that comes next
+    std::uint32_t visit = 0;   // how often it had come before
+    std::uint32_t anchor = 0;  // the latest step, up to this one, at which an address came for the first time
+    bool sleeps = false;       // this instruction enters the kernel, and sleeps there
+    bool locks = false;        // it is an atomic read-modify-write
+    bool library = false;      // it is in a shared library, not in this program
+    bool kernel = false;       // it enters the kernel, or comes next after one that did
+  };
+  std::vector<step> steps;  // the last is that of operation_ends
+};
+
+// A point at which to strike: before a step, or in the middle of it, asleep.
+struct kill_point {
+  std::uint32_t step = 0;
+  bool asleep = false;
+};
+
+enum class arrival : std::uint8_t {
+  there,
+  elsewhere,  // it took another way than when it was recorded; it has stopped all the same
+  hung,       // it neither gets there nor sleeps where it did
+};
+
+// What to do so that the process wakes up. Called once each time that it sleeps.
+using waker = std::function<void()>;
+
+// The process `pid` is our child, asked us to trace it, and is about to run into
+// an int3; its operation ends where it calls `operation_ends`. Both functions
+// leave it stopped, or asleep if that is the point.
+//
+// `record` steps through the operation. Throws std::runtime_error if it does not end.
+extern "C" void operation_ends();
+trace record(pid_t pid, const waker& wake);
+
+// Goes to the point's anchor at full speed, with a breakpoint, and steps from there.
+arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& wake);
+
+// Lets go of the process, which stops by SIGSTOP where it is, as if it had been
+// sent to it. False if it does not.
+bool leave_stopped(pid_t pid, std::chrono::milliseconds within);
+
+// "try_push: atomic_base.h:464 < mpmc_ring.h:282 < rings.cc:20": the function, and
+// where in it, each inlined call before the one that makes it. Without addr2line
+// or line numbers, the symbol and the distance from it.
+std::string describe_address(std::uintptr_t at);
+
+}  // namespace millrace::crash
+
+#endif  // MILLRACE_VERIFY_CRASH_TRACER_H_
