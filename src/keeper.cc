@@ -13,11 +13,12 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <climits>
 #include <cstring>
 #include <mutex>
 #include <optional>
 #include <utility>
+
+#include "millrace/futex.h"
 
 namespace millrace {
 namespace {
@@ -69,8 +70,6 @@ struct table {
 bool is_dead(std::uint32_t life) noexcept { return (life & lives::died) != 0; }
 bool has_holder(std::uint32_t life) noexcept { return (life & lives::id_mask) != 0; }
 bool is_alive(std::uint32_t life) noexcept { return has_holder(life) && !is_dead(life); }
-
-void wake_all(const word& w) noexcept { ::syscall(SYS_futex, &w, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
 
 // Pages of this process; `advice` says what a child of fork finds in their place.
 class pages {
@@ -240,7 +239,7 @@ struct keeper::state {
 
   void have_others_look() noexcept {
     here.joined->fetch_add(1, std::memory_order_release);  // pairs with run
-    wake_all(*here.joined);
+    futex_wake_all(*here.joined);
   }
 
   bool live(std::uint32_t m) noexcept {

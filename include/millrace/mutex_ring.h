@@ -28,7 +28,7 @@ namespace millrace {
 //  L2 A push writes slots beyond tail and then tail; a pop reads and then writes
 //     head. That one write is the commit point: a holder killed before it has
 //     done nothing, after it everything. So there is nothing to repair when a
-//     locker hears that the last owner died: it declares the state consistent.
+//     locker hears that the last owner died.
 //  L3 closed is written without the lock, and read under it. Whoever says closed has
 //     found the ring empty with it set, and whoever locks later finds it set, too: a
 //     push that had the lock meanwhile goes in, and is popped before that.
