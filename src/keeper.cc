@@ -110,7 +110,15 @@ class own_list {
     return sizeof(robust_list_head) + nodes * sizeof(robust_list);
   }
 
-  bool install() const noexcept { return ::syscall(SYS_set_robust_list, head_, sizeof *head_) == 0; }
+  // Where it is allowed: see `may_be_installed`.
+  void install() const noexcept { ::syscall(SYS_set_robust_list, head_, sizeof *head_); }
+
+  // Tried with the calling thread's own.
+  static bool may_be_installed() noexcept {
+    robust_list_head* own = nullptr;
+    std::size_t bytes = 0;
+    return ::syscall(SYS_get_robust_list, 0, &own, &bytes) == 0 && ::syscall(SYS_set_robust_list, own, bytes) == 0;
+  }
 
   void pend(std::size_t node) noexcept { set(head_->list_op_pending, &nodes_[node]); }
   void settle() noexcept { set(head_->list_op_pending, nullptr); }
@@ -395,6 +403,12 @@ result<std::unique_ptr<keeper>> keeper::start(void* at, std::uint32_t members, r
                    std::string("futex_waitv is refused (") + std::strerror(e) +
                        "): joining a ring needs Linux 5.16 or later and a seccomp filter that lets it pass");
   }
+  if (!own_list::may_be_installed()) {
+    const int e = errno;
+    return refused(errc::system, e,
+                   std::string("set_robust_list or get_robust_list is refused (") + std::strerror(e) +
+                       "): joining a ring needs a seccomp filter that lets them pass");
+  }
   // Shared, so that the OOM killer's reaper leaves it alone.
   auto list = std::make_unique<pages>(own_list::bytes(state::nodes(members)), MAP_SHARED, MADV_DONTFORK);
   auto mark = std::make_unique<pages>(sizeof(word), MAP_PRIVATE, MADV_WIPEONFORK);
@@ -409,6 +423,7 @@ result<std::unique_ptr<keeper>> keeper::start(void* at, std::uint32_t members, r
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  sigdelset(&all, SIGBUS);  // it touches the segment, too: see truncation_guard
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const int e = ::pthread_create(
       &made->thread, nullptr,

@@ -357,7 +357,8 @@ shared_memory::shared_memory(shared_memory&& other) noexcept
       mapping_(std::exchange(other.mapping_, nullptr)),
       mapped_(std::exchange(other.mapped_, 0)),
       descriptor_(std::exchange(other.descriptor_, -1)),
-      created_(std::exchange(other.created_, false)) {}
+      created_(std::exchange(other.created_, false)),
+      guard_(std::move(other.guard_)) {}
 
 shared_memory& shared_memory::operator=(shared_memory&& other) noexcept {
   std::swap(where_, other.where_);
@@ -365,10 +366,12 @@ shared_memory& shared_memory::operator=(shared_memory&& other) noexcept {
   std::swap(mapped_, other.mapped_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(created_, other.created_);
+  std::swap(guard_, other.guard_);
   return *this;
 }
 
 shared_memory::~shared_memory() {
+  guard_ = {};  // before its mapping goes
   if (mapping_ != nullptr) {
     if (where_.which() == location::kind::sysv) {
       ::shmdt(mapping_);
@@ -381,6 +384,13 @@ shared_memory::~shared_memory() {
 
 void* shared_memory::base() const noexcept {
   return mapping_ == nullptr ? nullptr : static_cast<std::byte*>(mapping_) + sizeof(preamble);
+}
+
+void shared_memory::if_truncated(const initialiser& initialise) {
+  if (where_.which() != location::kind::posix) return;
+  guard_ = truncation_guard(mapping_, mapped_, descriptor_, [initialise](void* mapping) {
+    initialise(static_cast<std::byte*>(mapping) + sizeof(preamble));
+  });
 }
 
 std::size_t shared_memory::size() const noexcept { return mapping_ == nullptr ? 0 : mapped_ - sizeof(preamble); }
@@ -531,10 +541,19 @@ result<done> shared_memory::allocate_and_map(std::size_t bytes, mode_t mode) {
   } while (why == EINTR);
   if (why == ENOSPC || why == ENOMEM) return no_space(why, where_, bytes);
   if (why != 0) return refused(why, where_, "posix_fallocate");
+  return map(length);
+}
+
+result<done> shared_memory::map(std::size_t length) {
   void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
-  if (at == MAP_FAILED) return unmappable(errno, where_, length, "mmap");
+  if (at == MAP_FAILED) {
+    const int why = errno;
+    if (why == EACCES || why == EPERM) return no_permission(where_, why, "a descriptor that forbids writing");
+    return unmappable(why, where_, length, "mmap");
+  }
   mapping_ = at;
   mapped_ = length;
+  if (where_.which() == location::kind::posix) guard_ = truncation_guard(mapping_, mapped_, descriptor_, {});
   return done{};
 }
 
@@ -546,15 +565,8 @@ result<done> shared_memory::map_and_validate() {
   if (length <= sizeof(preamble)) {
     return foreign(where_, 0, length, " bytes where more than ", sizeof(preamble), " were expected");
   }
-  void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
-  if (at == MAP_FAILED) {
-    const int why = errno;
-    if (why == EACCES || why == EPERM) return no_permission(where_, why, "a descriptor that forbids writing");
-    return unmappable(why, where_, length, "mmap");
-  }
-  mapping_ = at;
-  mapped_ = length;
-  const preamble& head = preamble_at(at);
+  if (auto ok = map(length); !ok) return ok;
+  const preamble& head = preamble_at(mapping_);
   // acquire: pairs with the release of `ready`.
   const std::uint64_t state = head.state.load(std::memory_order_acquire);
   const std::uint64_t maker = head.maker.load(std::memory_order_relaxed);

@@ -50,6 +50,18 @@ bool limit(__rlimit_resource what, rlim_t most) {
   return ::setrlimit(what, &now) == 0;
 }
 
+// What a seccomp filter that doesn't know these calls does.
+bool forbid(const std::vector<unsigned>& calls, unsigned answer = EPERM) {
+  std::vector<sock_filter> program{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+  for (const unsigned call : calls) {
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | answer));
+  }
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
 TEST(Limits, NoDescriptorIsFree) {
   const scratch at = scratch::posix();
   const scratch there = scratch::posix();
@@ -140,6 +152,35 @@ TEST(Limits, SystemVLimitsAreNamed) {
               }).succeeded());
 }
 
+TEST(Limits, NobodyIsAttachedWhereTheKeeperCannotBeStarted) {
+  auto segment = ring::create(location::anonymous(), {.capacity = 8, .members = 1});
+  ASSERT_TRUE(segment);
+  struct shortage {
+    bool (*begin)();
+    errc code;
+    std::vector<std::string> words;
+  };
+  const shortage all[] = {
+      {[] { return forbid({SYS_futex_waitv}, ENOSYS); }, errc::system, {"futex_waitv", "5.16", "seccomp"}},
+      {[] { return forbid({SYS_set_robust_list}); }, errc::system, {"set_robust_list", "seccomp"}},
+      {[] { return forbid({SYS_get_robust_list}); }, errc::system, {"get_robust_list", "seccomp"}},
+      {[] {
+         return forbid({SYS_clone, SYS_clone3}, EAGAIN);
+       },
+       errc::limit,
+       {"thread cannot be started", "ulimit -u"}},
+      {[] { return limit(RLIMIT_AS, 1 << 20); }, errc::no_space, {"list of members", "ulimit -v"}},
+  };
+  for (const shortage& s : all) {
+    SCOPED_TRACE(s.words[0]);
+    EXPECT_TRUE(child([&] {
+                  return s.begin() && refused(segment->attach(), s.code, s.words) &&
+                         refused(segment->attach(), s.code, s.words) && segment->members().empty();
+                }).succeeded());
+    EXPECT_TRUE(segment->attach()) << "its place was left taken";
+  }
+}
+
 TEST(Limits, NamesTooLongAreToldTheirLength) {
   EXPECT_TRUE(refused(ring::create(location::posix(std::string(255, 'x'))), errc::bad_argument, {"1 to 254", "255"}));
   EXPECT_TRUE(refused(ring::create(location::memfd(std::string(250, 'x'))), errc::bad_argument, {"most 249", "250"}));
@@ -159,23 +200,11 @@ TEST(Limits, AllMembersPlacesAreTaken) {
   EXPECT_TRUE(segment->attach());
 }
 
-// What a seccomp filter that doesn't know membarrier does.
-bool forbid_membarrier() {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog filter{std::size(program), program};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
 TEST(Limits, WhereMembarrierIsForbiddenNothingIsMade) {
   const scratch posix = scratch::posix();
   const scratch sysv = scratch::sysv();
   EXPECT_TRUE(child([&] {
-                if (!forbid_membarrier()) return false;
+                if (!forbid({SYS_membarrier})) return false;
                 for (const location& where : {*posix, *sysv}) {
                   if (!refused(ring::create(where), errc::system, {"membarrier", "seccomp"})) return false;
                   if (!refused(ring::open_or_create(where), errc::system, {"membarrier", "seccomp"})) return false;

@@ -56,6 +56,11 @@ class boost_ring : public ring_calls<boost_ring<T>, T, native> {
     with_queue(c + 1, g.capacity, [](auto* q) noexcept { return std::construct_at(q) != nullptr; });
   }
 
+  static void construct_cut_off(void* at, const geometry& g) noexcept {
+    construct(at, g);
+    static_cast<control*>(at)->closed.store(1, std::memory_order_relaxed);  // there is no corrupt here
+  }
+
   boost_ring(void* at, const geometry& g, const membership<native>& /*who: nobody is recorded*/) noexcept
       : shared_(static_cast<control*>(at)), capacity_(g.capacity) {}
 

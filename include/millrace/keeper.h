@@ -24,8 +24,8 @@ struct member {
   bool dead = false;
 };
 
-// One a process and segment: a thread that sleeps, with all signals blocked, for as
-// long as the process has handles there.
+// One a process and segment: a thread that sleeps, with all signals but SIGBUS
+// blocked, for as long as the process has handles there.
 //
 //   segment   [ roster: control | life word x members | claim, 7 bells x members | ... ]
 //

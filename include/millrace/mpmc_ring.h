@@ -121,6 +121,12 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     }
   }
 
+  static void construct_cut_off(void* at, const geometry& g) noexcept {
+    const view v(at, g);
+    std::construct_at(v.shared);
+    v.shared->tail.store(pack(word{1} << 49, empty_state, 0), std::memory_order_relaxed);  // M1 broken
+  }
+
   mpmc_ring(void* at, const geometry& g, const membership<Platform>& who) noexcept
       : at_(at, g), mask_(g.capacity - 1), me_(who.me), all_(who.all), redelivers_(g.on_death == delivery::redeliver) {}
 

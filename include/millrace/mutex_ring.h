@@ -60,6 +60,11 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), g.capacity);
   }
 
+  static void construct_cut_off(void* at, const geometry&) noexcept {
+    control* const c = std::construct_at(static_cast<control*>(at));
+    c->tail.store(std::uint64_t{1} << 63, std::memory_order_relaxed);  // L1 broken
+  }
+
   mutex_ring(void* at, const geometry& g, const membership<Platform>& who) noexcept
       : shared_(static_cast<control*>(at)),
         slots_(reinterpret_cast<slot*>(shared_ + 1)),

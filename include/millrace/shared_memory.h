@@ -10,6 +10,7 @@
 #include <string>
 
 #include "millrace/result.h"
+#include "millrace/truncation.h"
 
 namespace millrace {
 
@@ -58,9 +59,8 @@ class location {
 //
 //   segment  [ preamble, 128 bytes: ours | payload: base(), size() bytes ]
 //
-// base() is aligned to 128. A posix segment that somebody who may write to it
-// truncates later gives SIGBUS, against which there is no defence but trust: where
-// peers are not trusted, use a memfd, which is sealed.
+// base() is aligned to 128. A posix segment may be truncated by anybody who may write
+// to it: see if_truncated. A memfd may not, as it is sealed.
 class shared_memory {
  public:
   using initialiser = std::function<void(void* base)>;
@@ -89,6 +89,13 @@ class shared_memory {
   shared_memory& operator=(shared_memory&& other) noexcept;
   ~shared_memory();
 
+  // What is to be found from base() on by whoever touches the segment once it has been
+  // truncated, zeroed before `initialise` writes to it; zeros until this is called.
+  // It is this process's alone, in the place of the whole mapping: see truncation_guard.
+  void if_truncated(const initialiser& initialise);
+  // Whether that has happened here.
+  bool cut_off() const noexcept { return guard_.cut_off(); }
+
   void* base() const noexcept;
   std::size_t size() const noexcept;
   int descriptor() const noexcept { return descriptor_; }  // -1 for sysv and anonymous; close-on-exec
@@ -109,6 +116,7 @@ class shared_memory {
   static result<shared_memory> create_memfd(const location&, std::size_t bytes, mode_t, const initialiser&);
 
   result<done> allocate_and_map(std::size_t bytes, mode_t mode);  // of descriptor_
+  result<done> map(std::size_t length);                           // likewise
   result<done> map_and_validate();                                // of descriptor_
   result<done> finish(intent why, std::size_t bytes, pid_t creator, const initialiser& initialise);
   void initialise_alone(const initialiser& initialise);
@@ -118,6 +126,7 @@ class shared_memory {
   std::size_t mapped_ = 0;   // bytes, preamble included
   int descriptor_ = -1;
   bool created_ = false;
+  truncation_guard guard_;
 };
 
 }  // namespace millrace

@@ -114,7 +114,9 @@ class shared_ring {
   // Takes a member's place: a free one, or that of one that was killed, once what it
   // held is settled. errc::limit if all are taken by the living. The first call in
   // a process starts its keeper for this segment (keeper.h), a thread that sleeps. Any
-  // number of threads may call it at once.
+  // number of threads may call it at once; a child forked while another thread was in
+  // here opens the segment anew. errc::system, limit or no_space where the system
+  // refuses what the keeper needs, errc::foreign if the segment has been truncated.
   result<handle> attach() {
     const std::lock_guard alone(keeper_->starting);
     if (keeper_->thread != nullptr && !keeper_->thread->mine()) {
@@ -128,6 +130,10 @@ class shared_ring {
           memory_.where().describe());
       if (!started) return started.error();
       keeper_->thread = *std::move(started);
+    }
+    if (memory_.cut_off()) {
+      return error{errc::foreign, 0, memory_.where().describe(),
+                   memory_.where().describe() + ": somebody has truncated it; unlink it, and create it anew"};
     }
     if (const auto place = keeper_->thread->join()) return handle(as(*place), keeper_->thread.get(), *place);
     return error{errc::limit, 0, memory_.where().describe(),
@@ -182,6 +188,9 @@ class shared_ring {
     const auto shape = inspect<Ring>(memory->base(), memory->size(), wanted, object);
     if (!shape) return shape.error();
     if (const auto joined = join_barriers(); !joined) return joined.error();
+    memory->if_truncated([shape = *shape](void* base) {
+      Ring::construct_cut_off(static_cast<std::byte*>(base) + ring_offset(shape), shape);
+    });
     return shared_ring(*std::move(memory), *shape);
   }
 

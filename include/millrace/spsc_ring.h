@@ -73,6 +73,13 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
     std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), std::bit_ceil(g.capacity));
   }
 
+  static void construct_cut_off(void* at, const geometry&) noexcept {
+    control* const c = std::construct_at(static_cast<control*>(at));
+    // S2 broken, and so for every value that a handle may have cached.
+    c->head.store(std::uint64_t{1} << 62, std::memory_order_relaxed);
+    c->tail.store(std::uint64_t{1} << 63, std::memory_order_relaxed);
+  }
+
   spsc_ring(void* at, const geometry& g, const membership<Platform>& /*who: there is one of each*/) noexcept
       : shared_(static_cast<control*>(at)),
         slots_(reinterpret_cast<slot*>(shared_ + 1)),

@@ -41,7 +41,7 @@ std::optional<int> parse(int argc, char** argv, wish& w) {
       "may be lost or duplicated.",
       "matrix");
   app.footer("Exit status: 0 if nothing failed, 1 if something did, 2 for bad input.");
-  app.add_option("--ring", w.ring, "all of the library's, or one; spin_ring is broken, and must fail")
+  app.add_option("--ring", w.ring, "all that survive, or one; spin_ring and boost_ring do not, and must fail")
       ->check(CLI::IsMember(names_of({"all"}, ring_types(), [](const ring_type& r) { return r.name; })))
       ->capture_default_str();
   app.add_option("--operation", w.operation, "that the victim performs")

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "millrace/boost_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/semaphore_ring.h"
@@ -69,7 +70,7 @@ constexpr ring_type type(bool one_to_one = false, bool mortal = false) {
 
 constexpr std::array table{
     type<spsc_ring<parcel>>(true), type<mutex_ring<parcel>>(),           type<semaphore_ring<parcel>>(),
-    type<mpmc_ring<parcel>>(),     type<spin_ring<parcel>>(false, true),
+    type<mpmc_ring<parcel>>(),     type<spin_ring<parcel>>(false, true), type<boost_ring<parcel>>(false, true),
 };
 
 }  // namespace

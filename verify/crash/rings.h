@@ -59,7 +59,7 @@ class segment {
 struct ring_type {
   std::string_view name;
   bool one_to_one;  // one producer and one consumer at a time
-  bool mortal;      // wrong on purpose: its users do not survive a death
+  bool mortal;      // its users do not survive a death
   result<std::unique_ptr<segment>> (*create)(const location& where, const ring_options& options);
   result<std::unique_ptr<segment>> (*open_or_create)(const location& where, const ring_options& options);
 };

@@ -33,6 +33,10 @@ class spin_ring : public ring_calls<spin_ring<T, Platform>, T, Platform> {
     std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), g.capacity);
   }
 
+  static void construct_cut_off(void* at, const geometry&) noexcept {
+    std::construct_at(static_cast<control*>(at))->closed = 1;
+  }
+
   spin_ring(void* at, const geometry& g, const membership<Platform>& /*the lock does not say who has it*/) noexcept
       : shared_(static_cast<control*>(at)), slots_(reinterpret_cast<slot*>(shared_ + 1)), capacity_(g.capacity) {}
 

@@ -45,7 +45,7 @@ int storm(int argc, char** argv) {
   std::vector<std::string> names{"all"};
   for (const ring_type& r : ring_types()) names.emplace_back(r.name);
   app.add_option("--seconds", seconds, "for each ring")->check(CLI::Range(0.1, 86400.0))->capture_default_str();
-  app.add_option("--ring", ring, "all of the library's, or one; spin_ring is broken, and must fail")
+  app.add_option("--ring", ring, "all that survive, or one; spin_ring and boost_ring do not, and must fail")
       ->check(CLI::IsMember(names))
       ->capture_default_str();
   app.add_option("--seed", seed, "of who is killed, and when (default: another one each time)");

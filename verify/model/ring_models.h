@@ -105,9 +105,10 @@ inline std::vector<scenario_text> lighter(std::vector<scenario_text> texts, bool
   for (scenario_text& t : texts) {
     for (search& s : t.searches) {
       if (s.how == search::kind::exhaustive && !to_the_end) s = preemptions(5);
+      if (s.how == search::kind::random) s.amount /= 2;
       if (s.how != search::kind::bounded) continue;
       const bool deep = t.shows == property::liveness || s.amount < 3;
-      s = deep ? random_executions(40'000) : preemptions(static_cast<unsigned>(s.amount) - 1);
+      s = deep ? random_executions(20'000) : preemptions(static_cast<unsigned>(s.amount) - 1);
     }
   }
   return texts;
@@ -117,8 +118,8 @@ inline std::vector<scenario_text> lighter(std::vector<scenario_text> texts, bool
 // make too many schedules to search these within a bound.
 inline std::vector<scenario_text> killed(bool lock_free) {
   using enum property;
-  const auto within = [&](unsigned bound) { return lock_free ? preemptions(bound) : random_executions(40'000); };
-  const search some = random_executions(60'000);
+  const auto within = [&](unsigned bound) { return lock_free ? preemptions(bound) : random_executions(20'000); };
+  const search some = random_executions(lock_free ? 60'000 : 30'000);
   return {
       {safety, "pusher_killed", 2, 1, 0, "mortal push? | push? pop? pop?", {within(2)}},
       {safety, "popper_killed", 2, 1, 2, "mortal pop? | pop? push? push?", {within(2)}},
