@@ -2,7 +2,7 @@
 
     cc_sanitized_test(name = "ring_tsan_test", srcs = [...], deps = [...])
     cc_sanitized_test(name = "naive_tsan_test", srcs = [...], expect = "race")
-    sanitized_test(name = "ring_asan_test", actual = ":ring_test", sanitizer = "address")
+    sanitized_test(name = "ring_asan_ubsan_test", actual = ":ring_test", sanitizer = "address,undefined")
     sanitized_binary(name = "play_tsan", actual = ":play")  # for a test to run and to judge
 
 The binary and everything that it links are built once more with the sanitizer,
@@ -12,18 +12,17 @@ Flags, as Bazel 4 ignores --features=tsan without a word.
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
 
-# Not optimised, address and undefined compile three times as fast, and see more. But
+# Not optimised, address,undefined compiles three times as fast, and sees more. But
 # gcc takes a memory order that is no constant for seq_cst, and without optimisation
 # none is: thread would miss races.
 _FLAGS = {
-    "address": ["-O0", "-fsanitize=address"],
+    "address,undefined": ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "lines": ["-O2"],  # none: the code as it is shipped, with line numbers
     # But with line numbers: for Valgrind, whose release in Debian 12 gives up at clang's DWARF 5.
     "none": ["-O1", "-gdwarf-4"],
     # gcc expands the memcpy of a message in line and does not instrument it: as a
     # call, the sanitizer's own memcpy sees it.
     "thread": ["-O1", "-fsanitize=thread", "-fno-builtin-memcpy"],
-    "undefined": ["-O0", "-fsanitize=undefined", "-fno-sanitize-recover=undefined"],
 }
 
 _COPT = "//command_line_option:copt"

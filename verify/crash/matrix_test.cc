@@ -84,9 +84,9 @@ TEST(MatrixTest, ACreatorIsKilledAnywhere) {
 
 // Killed with the lock taken it leaves the others busy for ever.
 TEST(MatrixTest, ConvictsASpinLock) {
-  const outcome o = try_cell({&ring_named("spin_ring"), &operation_named("try_push"), state::one, blow::kill}, 8);
+  const outcome o = try_cell({&ring_named("spin_ring"), &operation_named("try_push"), state::one, blow::kill}, 16);
   EXPECT_EQ(o.broken, "");
-  ASSERT_GT(o.failures.size(), 1u);
+  ASSERT_FALSE(o.failures.empty());
   EXPECT_LT(o.failures.size(), o.points);
   EXPECT_NE(o.failures.front().wrong.find("busy"), std::string::npos) << o.failures.front().wrong;
 }

@@ -144,7 +144,7 @@ inline std::vector<scenario_text> killed(bool lock_free) {
       {safety, "one_of_two_poppers_killed", 2, 1, 2, "mortal pop? | pop? | pop? pop? pop?", {some}, true},
       {safety, "popper_killed_dropping", 2, 1, 2, "mortal pop? pop? | pop? push? push?", {some}, false, true},
       // Two look who is dead, one after the other: what the first notes, the second reads.
-      {safety, "pusher_killed_behind_another", 2, 1, 0, "push? | mortal push? | pop? | pop?", {within(1)}},
+      {safety, "pusher_killed_behind_another", 2, 1, 0, "push? | mortal push? | pop? | pop?", {some}},
 
       // Who goes on with its next claim is not taken for the one that died.
       {liveness, "pusher_killed_among_others", 4, 1, 0, "mortal push | push push | pop pop", {within(1), some}},
