@@ -279,9 +279,9 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   }
 
   claim claim_push(std::uint64_t want) noexcept {
-    // acquire: M4. A stale tail fails the CAS, or meets a slot that is ahead of it.
-    word t = at_.shared->tail.load(std::memory_order_acquire);
     for (unsigned turn = 0;; ++turn) {
+      // acquire: M4. A stale tail fails the CAS, or meets a slot that is ahead of it.
+      const word t = at_.shared->tail.load(std::memory_order_acquire);
       if ((t & closed_flag) != 0) return {status::closed};
       const word p = position(t);
       word met = 0;
@@ -300,19 +300,17 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
             return {is_full ? status::full : status::busy};
           }
         }
-        t = again;
-      } else {
-        if (claim_from(side::producers, t, n)) return {status::ok, p, member_of(t), n};
-        t = at_.shared->tail.load(std::memory_order_acquire);
+      } else if (claim_from(side::producers, t, n)) {
+        return {status::ok, p, member_of(t), n};
       }
       Platform::relax(turn);
     }
   }
 
   claim claim_pop(std::uint64_t want) noexcept {
-    // acquire: M4.
-    word h = at_.shared->head.load(std::memory_order_acquire);
     for (unsigned turn = 0;; ++turn) {
+      // acquire: M4.
+      const word h = at_.shared->head.load(std::memory_order_acquire);
       const word p = position(h);
       word met = 0;
       const std::uint64_t n = ready(p, full_state, want, met);
@@ -320,8 +318,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
         // seq_cst: M4.
         const word t = at_.shared->tail.load(std::memory_order_seq_cst);
         if (position(t) == p) return {(t & closed_flag) != 0 ? status::closed : status::empty};
-        // acquire: M4. An old head makes it busy, which it was.
-        const word again = at_.shared->head.load(std::memory_order_acquire);
+        // relaxed: an old head makes it busy, which it was.
+        const word again = at_.shared->head.load(std::memory_order_relaxed);
         if (again == h) {
           if (!possible(p, met, p, position(t))) return {status::corrupt};
           if (stage(met) == stage_of(p, skipped_state)) {
@@ -330,10 +328,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
             return {status::busy};
           }
         }
-        h = at_.shared->head.load(std::memory_order_acquire);
-      } else {
-        if (claim_from(side::consumers, h, n)) return {status::ok, p, member_of(h), n};
-        h = at_.shared->head.load(std::memory_order_acquire);
+      } else if (claim_from(side::consumers, h, n)) {
+        return {status::ok, p, member_of(h), n};
       }
       Platform::relax(turn);
     }

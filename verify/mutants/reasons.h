@@ -22,11 +22,6 @@ inline constexpr std::string_view not_modelled =
     "needed: a pop that hears of the close has to find what was pushed before it. But Boost's own atomics cannot go "
     "through the platform, so no model runs boost_ring, and none can notice";
 
-inline constexpr std::string_view not_shown =
-    "needed for M4: C++ puts the claim that this load saw before the seq_cst load that follows only if the two "
-    "synchronise. The checker's order of seq_cst accesses is that in which it runs them, so that it does so by itself "
-    "(litmus_test: NotShown_ASeqCstStoreThatWasReadComesLater)";
-
 inline constexpr std::string_view not_told_apart =
     "needed where two messages were in dead hands, and a pop is told busy while another takes one of them. In a model "
     "somebody has to push or pop beside them, lest all sleep rightly where they had been taken; and that wakes it, too";
@@ -35,8 +30,6 @@ inline constexpr reason reasons[] = {
     {"event_count.h", "Platform::light_fence()", "left out", compiler_only},
     {"mutex_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"semaphore_ring.h", "Platform::light_fence()", "left out", compiler_only},
-    {"mpmc_ring.h", "tail.load(", "acquire -> relaxed", not_shown},
-    {"mpmc_ring.h", "head.load(", "acquire -> relaxed", not_shown},
     {"mpmc_ring.h", "told busy", "left out", not_told_apart},
     {"boost_ring.h", "shared_->closed.load(", "acquire -> relaxed", not_modelled},
     {"boost_ring.h", "shared_->closed.store(", "release -> relaxed", not_modelled},
