@@ -277,6 +277,7 @@ struct keeper::state {
     for (std::size_t b = 0; b != bells; ++b) here.bell(b, m).store(0, std::memory_order_relaxed);
     unlist(m);
     give_back(m);
+    have_others_look();  // at what may have woken us, who look no more
   }
 
   void unlist(std::uint32_t m) noexcept {
@@ -327,6 +328,7 @@ struct keeper::state {
       }
     }
     if (news) {
+      native::await_end();  // what it did is done before it is reported (roster R2, R4)
       here.all.report_death();
       tasks.alarm();
     }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,9 +13,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "millrace/boost_ring.h"
@@ -127,6 +130,37 @@ TYPED_TEST(TruncationTest, UnderBlockingCallsAndBatches) {
                        0);
 }
 
+// Before it has gone round once: calls that were under way commit into what is there now.
+TYPED_TEST(TruncationTest, AfterAFewMessages) {
+  if (TypeParam::kind == "boost_ring") GTEST_SKIP() << "it takes what an overtaken call commits for a message";
+  for (const bool pushing : {true, false}) {
+    const scratch at = scratch::posix();
+    auto segment = TestFixture::ring::create(*at, TestFixture::options);
+    ASSERT_TRUE(segment);
+    auto mine = segment->attach();
+    auto other = segment->attach();
+    ASSERT_TRUE(mine && other);
+    page_of_text m{1, {}};
+    for (int i = 0; i != 4; ++i) ASSERT_EQ(mine->try_push(m), status::ok);
+    for (int i = 0; i != 2; ++i) ASSERT_EQ(other->try_pop(m), status::ok);
+    ASSERT_EQ(::truncate(at.path().c_str(), 8192), 0);
+    std::uint64_t through = 0;
+    while ((pushing ? mine->try_push(m) : other->try_pop(m)) == status::ok) ++through;
+    EXPECT_LE(through, TypeParam::kind == "spsc_ring" ? TestFixture::options.capacity : 1);
+    for (int i = 0; i != 3; ++i) {
+      EXPECT_EQ(mine->try_push(m), TestFixture::last);
+      EXPECT_EQ(other->try_pop(m), TestFixture::last);
+    }
+  }
+}
+
+TYPED_TEST(TruncationTest, BeforeAnybodyAttaches) {
+  ASSERT_EQ(::truncate(this->at_.path().c_str(), 0), 0);
+  const auto late = this->ring_.attach();
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, errc::foreign);
+}
+
 // The keeper sleeps on words that are gone, and touches them when it is asked to.
 TYPED_TEST(TruncationTest, WhereNobodyIsInACall) {
   child member([&] {
@@ -188,6 +222,51 @@ TEST(TruncationGuard, PutsASubstituteInThePlaceOfTheWholeMapping) {
   EXPECT_EQ(file[6], '\0');
   EXPECT_EQ(file[8000], 'x');
   EXPECT_EQ(file.size(), 0);
+}
+
+TEST(TruncationGuard, LeavesAFileAloneThatHasTakenTheDescriptorsNumber) {
+  const cut_file file(4096);
+  const int number = ::dup(file.descriptor());
+  const truncation_guard guard(file.at(), 4096, number, {});
+  const cut_file another(4096, 4096);
+  ASSERT_EQ(::dup2(another.descriptor(), number), number);
+  file.touch(0);
+  EXPECT_TRUE(guard.cut_off());
+  EXPECT_EQ(another.size(), 4096);
+  ::close(number);
+}
+
+TEST(TruncationGuard, NeedsNoAddressSpaceBesides) {
+  EXPECT_TRUE(child([] {
+                constexpr std::size_t large = 64 << 20;
+                const cut_file file(large);
+                const truncation_guard guard(file.at(), large, file.descriptor(),
+                                             [](void* at) { static_cast<char*>(at)[5] = 's'; });
+                rlim_t pages = 0;
+                std::ifstream("/proc/self/statm") >> pages;
+                rlimit most{};
+                ::getrlimit(RLIMIT_AS, &most);
+                most.rlim_cur = pages * 4096 + large / 2;
+                if (::setrlimit(RLIMIT_AS, &most) != 0) return false;
+                file.touch(8000);
+                return guard.cut_off() && file[5] == 's' && file[8000] == 'x';
+              }).succeeded());
+}
+
+// Which faults first is left to chance.
+TEST(TruncationGuard, ServesManyThreadsAtOnce) {
+  for (int round = 0; round != 100; ++round) {
+    const cut_file file(1 << 20);
+    std::atomic<int> replacements{0};
+    const truncation_guard guard(file.at(), 1 << 20, file.descriptor(), [&](void*) { ++replacements; });
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t != 4; ++t) {
+      threads.emplace_back([&, t] { file.touch(t * 8192); });
+    }
+    for (std::thread& t : threads) t.join();
+    EXPECT_EQ(replacements, 1);
+    for (std::size_t t = 0; t != 4; ++t) EXPECT_EQ(file[t * 8192], 'x');
+  }
 }
 
 TEST(TruncationGuard, MovesAndIsUsedAgain) {

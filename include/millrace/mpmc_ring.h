@@ -124,7 +124,9 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   static void construct_cut_off(void* at, const geometry& g) noexcept {
     const view v(at, g);
     std::construct_at(v.shared);
-    v.shared->tail.store(pack(word{1} << 49, empty_state, 0), std::memory_order_relaxed);  // M1 broken
+    // M1 broken, far from the slots of calls that have been overtaken by this.
+    v.shared->head.store(pack(word{1} << 48, empty_state, 0), std::memory_order_relaxed);
+    v.shared->tail.store(pack(word{1} << 49, empty_state, 0), std::memory_order_relaxed);
   }
 
   mpmc_ring(void* at, const geometry& g, const membership<Platform>& who) noexcept
@@ -410,6 +412,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     // acquire: each claim up to here, and the record that its claimer wrote before it.
     const word end = end_of(s).load(std::memory_order_acquire);
     word m = member_of(end);
+    word found_dead = ~word{0};  // it stays so for all that it had claimed before `end` was read
     for (std::uint64_t n = 1; n <= capacity() && m < all_.members(); ++n) {
       const word p = (position(end) - n) & position_mask;
       const word before = predecessor(s, p, m);
@@ -420,7 +423,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
         m = member_of(now);
         continue;
       }
-      if (held(s, now, p) && all_.dead(static_cast<std::uint32_t>(m))) {
+      if (held(s, now, p) && (m == found_dead || all_.dead(static_cast<std::uint32_t>(m)))) {
+        found_dead = m;
         const word after = settled(s, now, p, before);
         // release: hands on the slot as the dead one left it. Fails if somebody else
         // has settled it. Those that it makes room for are woken by the death's alarm.
@@ -481,7 +485,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
                                                          std::memory_order_relaxed)) {
       return status::busy;
     }
-    for (std::uint64_t i = 0; i != capacity() && why != status::redelivered; ++i) {
+    for (std::uint64_t n = 0; n != capacity() && why != status::redelivered; ++n) {
+      const word i = next_orphan_++ & mask_;
       const word w = at_.slots[i].state.load(std::memory_order_acquire);
       // One that names another slot's position is a scribble's, and would never go.
       if (state_of(w) != orphan_state || (position(w) & mask_) != i) continue;
@@ -507,6 +512,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   roster<Platform> all_;
   bool redelivers_;
   std::uint32_t heard_ = 0;        // deaths whose claims are settled, as far as this handle knows
+  word next_orphan_ = 0;           // the slot to look at first
   std::uint32_t redelivered_ = 0;  // deaths that have left no orphan, likewise
 };
 

@@ -62,7 +62,9 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
 
   static void construct_cut_off(void* at, const geometry&) noexcept {
     control* const c = std::construct_at(static_cast<control*>(at));
-    c->tail.store(std::uint64_t{1} << 63, std::memory_order_relaxed);  // L1 broken
+    // L1 broken, and so after the commit of a call that has been overtaken by this.
+    c->head.store(std::uint64_t{1} << 62, std::memory_order_relaxed);
+    c->tail.store(std::uint64_t{1} << 63, std::memory_order_relaxed);
   }
 
   mutex_ring(void* at, const geometry& g, const membership<Platform>& who) noexcept

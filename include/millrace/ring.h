@@ -48,8 +48,9 @@ concept ring = requires(R r, const R constant, void* at, const geometry& g,
   // Room for the shared state, at an address that is a multiple of line_bytes.
   { R::bytes(g) } -> std::same_as<std::size_t>;
   { R::construct(at, g) } -> std::same_as<void>;
-  // Into zeroed memory that no other process has: a state in which every call that
-  // looks at it fails, be the handle how old it may. From a signal handler.
+  // Into zeroed memory that no other process has: a state in which calls fail, but for
+  // those that are overtaken by it, and for what a handle has seen before. From a
+  // signal handler.
   { R::construct_cut_off(at, g) } -> std::same_as<void>;
   R(at, g, member);
   { r.try_push(in) } -> std::same_as<status>;

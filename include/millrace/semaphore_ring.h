@@ -78,6 +78,8 @@ class semaphore_ring : public ring_calls<semaphore_ring<T, Platform>, T, Platfor
   static void construct_cut_off(void* at, const geometry&) noexcept {
     control* const c = std::construct_at(static_cast<control*>(at), 1u);
     c->used.recount(1);  // a permit of each, so that the indices are looked at
+    // Contradictory, and so after the commit of a call that has been overtaken by this.
+    c->head.store(std::uint64_t{1} << 62, std::memory_order_relaxed);
     c->tail.store(std::uint64_t{1} << 63, std::memory_order_relaxed);
   }
 

@@ -131,11 +131,13 @@ class shared_ring {
       if (!started) return started.error();
       keeper_->thread = *std::move(started);
     }
-    if (memory_.cut_off()) {
+    const auto place = keeper_->thread->join();
+    if (memory_.cut_off()) {  // asked when it has been touched
+      if (place) keeper_->thread->leave(*place);
       return error{errc::foreign, 0, memory_.where().describe(),
                    memory_.where().describe() + ": somebody has truncated it; unlink it, and create it anew"};
     }
-    if (const auto place = keeper_->thread->join()) return handle(as(*place), keeper_->thread.get(), *place);
+    if (place) return handle(as(*place), keeper_->thread.get(), *place);
     return error{errc::limit, 0, memory_.where().describe(),
                  memory_.where().describe() + ": all " + std::to_string(shape_.members) +
                      " members' places are taken; create the ring with more, or let a handle go"};

@@ -75,7 +75,8 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
 
   static void construct_cut_off(void* at, const geometry&) noexcept {
     control* const c = std::construct_at(static_cast<control*>(at));
-    // S2 broken, and so for every value that a handle may have cached.
+    // S2 broken for either side, once it has used up what its handle had seen before, even
+    // after the commit of a call that has been overtaken by this.
     c->head.store(std::uint64_t{1} << 62, std::memory_order_relaxed);
     c->tail.store(std::uint64_t{1} << 63, std::memory_order_relaxed);
   }

@@ -13,7 +13,8 @@ constexpr auto never = millrace::deadline::never();
 // killed in between, and whoever then hears of it makes them equal again.
 class two_counters : public scenario {
  public:
-  two_counters(unsigned threads, unsigned mortals) : scenario(threads), members_(threads + 1), mortals_(mortals) {}
+  two_counters(unsigned threads, unsigned mortals, bool heirs)
+      : scenario(threads), members_(threads + 1), mortals_(mortals), heirs_(heirs) {}
 
   void before() override {
     room_ = std::construct_at(reinterpret_cast<room*>(bytes_));
@@ -26,7 +27,9 @@ class two_counters : public scenario {
   void thread(unsigned index) override {
     if (index >= mortals_) return add(index);
     if (mortality::run(20, [&] { add(index); })) return;
-    members_.bury(index, room_->mutex);
+    if (!heirs_) return members_.bury(index, room_->mutex);
+    members_.replace(index, place{room_->mutex, members_[index]});
+    add(index);
   }
 
   // Whoever died last is heard of here.
@@ -37,6 +40,14 @@ class two_counters : public scenario {
     millrace::robust_mutex<relacy_platform> mutex;
     relacy_platform::plain<std::uint32_t> first;
     relacy_platform::plain<std::uint32_t> second;
+  };
+
+  // The mutex as a ring: what joins in a dead member's place calls.
+  struct place {
+    millrace::robust_mutex<relacy_platform>& mutex;
+    millrace::membership<relacy_platform> who;
+    void settle() { mutex.settle(who); }
+    void alarm() { mutex.alarm(); }
   };
 
   static std::uint32_t get(relacy_platform::plain<std::uint32_t>& p) {
@@ -63,23 +74,28 @@ class two_counters : public scenario {
   room* room_ = nullptr;
   congregation<> members_;
   unsigned mortals_;
+  bool heirs_;
   unsigned told_ = 0;
 };
 
 }  // namespace
 
 void add_robust_mutex_models(models& to) {
-  const auto add = [&](const char* name, const char* does, unsigned threads, unsigned mortals, search how) {
+  const auto add = [&](const char* name, const char* does, unsigned threads, unsigned mortals, search how,
+                       bool heirs = false) {
     to.push_back({"robust_mutex",
                   property::safety,
                   name,
                   does,
-                  [=] { return std::make_unique<two_counters>(threads, mortals); },
+                  [=] { return std::make_unique<two_counters>(threads, mortals, heirs); },
                   {how}});
   };
   add("excludes", "lock add unlock | the same | the same", 3, 0, preemptions(2));
   add("owner_dies", "mortal lock add unlock | lock add unlock | the same", 3, 1, preemptions(2));
   add("two_owners_die", "mortal lock add unlock | the same | lock add unlock", 3, 2, random_executions(200'000));
+  add("owners_heir", "mortal lock add unlock heir lock add unlock | lock add unlock", 2, 1, preemptions(3), true);
+  add("owners_heir_among_others", "mortal lock add unlock heir lock add unlock | lock add unlock | the same", 3, 1,
+      random_executions(100'000), true);
 }
 
 }  // namespace verify
