@@ -14,14 +14,17 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "bench/vyukov_ring.h"
 #include "millrace/mpmc_ring.h"
+#include "millrace/roster.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
 
@@ -92,6 +95,37 @@ struct ours {
   port_type port() { return {*segment.attach()}; }
 };
 
+// mpmc_ring with nothing around it: no segment, no keeper, nobody's life watched.
+struct alone {
+  using ring = millrace::mpmc_ring<item>;
+  using roster = millrace::roster<millrace::native>;
+
+  static constexpr millrace::geometry shape{capacity, 16};
+
+  struct free_memory {
+    void operator()(void* at) const { std::free(at); }
+  };
+  using memory = std::unique_ptr<void, free_memory>;
+
+  memory members{std::aligned_alloc(millrace::line_bytes, 4096)};
+  memory slots{std::aligned_alloc(millrace::line_bytes, (ring::bytes(shape) + millrace::line_bytes - 1) /
+                                                            millrace::line_bytes * millrace::line_bytes)};
+  std::atomic<std::uint32_t> ports{0};
+
+  alone() {
+    static_assert(roster::bytes(shape.members) <= 4096);
+    roster::construct(members.get(), shape.members);
+    ring::construct(slots.get(), shape);
+  }
+
+  struct port_type {
+    ring handle;
+    bool push(item i) { return handle.try_push(i) == status::ok; }
+    bool pop(item& i) { return handle.try_pop(i) == status::ok; }
+  };
+  port_type port() { return {ring(slots.get(), shape, {roster(members.get(), shape.members), ports.fetch_add(1)})}; }
+};
+
 struct vyukov {
   millrace::bench::vyukov_ring<item> queue{capacity};
   struct port_type {
@@ -159,10 +193,10 @@ int main(int argc, char** argv) try {
                     {make<ours<millrace::spsc_ring<item>>>("spsc_ring", 1, 1, 20'000'000),
                      make<boost_spsc>("boost spsc_queue", 1, 1, 20'000'000)}});
   for (const auto& [title, p, c] : {std::tuple{"1P1C", 1u, 1u}, {"2P2C", 2u, 2u}, {"4P4C", 4u, 4u}}) {
-    groups.push_back(
-        {title,
-         {make<ours<millrace::mpmc_ring<item>>>("mpmc_ring", p, c, 5'000'000),
-          make<vyukov>("plain Vyukov", p, c, 5'000'000), make<boost_queue>("boost queue", p, c, 500'000)}});
+    groups.push_back({title,
+                      {make<ours<millrace::mpmc_ring<item>>>("mpmc_ring", p, c, 5'000'000),
+                       make<alone>("mpmc_ring alone", p, c, 5'000'000), make<vyukov>("plain Vyukov", p, c, 5'000'000),
+                       make<boost_queue>("boost queue", p, c, 500'000)}});
   }
   const bool watched = ::isatty(2) != 0;
   for (unsigned pass = 0; pass != passes; ++pass) {
