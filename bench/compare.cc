@@ -12,11 +12,12 @@
 #include <boost/lockfree/queue.hpp>
 #include <boost/lockfree/spsc_queue.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
@@ -25,6 +26,7 @@
 #include "bench/vyukov_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/roster.h"
+#include "millrace/shared_memory.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
 
@@ -34,33 +36,58 @@ using millrace::status;
 using item = std::uint64_t;
 constexpr std::uint64_t capacity = 1024;
 
+enum class role : std::uint8_t { producer, consumer };
+
+// Producers on one half of the cores that this process may use, consumers on the other. Left to
+// itself the scheduler puts them together or apart as chance has it, which makes a factor of eight.
+void stay_on_core(role r, unsigned number) {
+  static const std::vector<unsigned> allowed = [] {
+    cpu_set_t set;
+    ::sched_getaffinity(0, sizeof set, &set);
+    std::vector<unsigned> found;
+    for (unsigned core = 0; core != CPU_SETSIZE; ++core) {
+      if (CPU_ISSET(core, &set)) found.push_back(core);
+    }
+    return found;
+  }();
+  const std::size_t half = std::max<std::size_t>(1, allowed.size() / 2);
+  const std::size_t which = number % half + (r == role::consumer ? half : 0);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(allowed[which % allowed.size()], &one);
+  ::sched_setaffinity(0, sizeof one, &one);
+}
+
 // Million messages a second, or a negative number if any was lost or doubled.
 // `queue` gives each thread a port with bool push(item) and bool pop(item&).
 template <class Queue>
 double measure(Queue& queue, unsigned producers, unsigned consumers, std::uint64_t items) {
-  std::atomic<unsigned> ready{0};
   std::atomic<std::uint64_t> left{items};
   std::atomic<std::uint64_t> sum{0};
   std::vector<std::thread> threads;
-  const auto together = [&] {
-    ready.fetch_add(1);
-    while (ready.load() != producers + consumers + 1) sched_yield();
-  };
+  std::latch started(producers + consumers + 1);
+  // Ports go, and members leave, when the time has been taken.
+  std::latch finished(producers + consumers);
+  std::latch timed(1);
   for (unsigned p = 0; p != producers; ++p) {
     threads.emplace_back([&, p] {
+      stay_on_core(role::producer, p);
       auto port = queue.port();
-      together();
+      started.arrive_and_wait();
       for (item i = p + 1; i <= items; i += producers) {
         while (!port.push(i)) sched_yield();
       }
+      finished.count_down();
+      timed.wait();
     });
   }
   for (unsigned c = 0; c != consumers; ++c) {
-    threads.emplace_back([&] {
+    threads.emplace_back([&, c] {
+      stay_on_core(role::consumer, c);
       auto port = queue.port();
       std::uint64_t mine = 0;
       std::uint64_t count = 0;
-      together();
+      started.arrive_and_wait();
       while (left.load(std::memory_order_relaxed) != 0) {
         item i = 0;
         count = 0;
@@ -72,13 +99,16 @@ double measure(Queue& queue, unsigned producers, unsigned consumers, std::uint64
         if (count != 256) sched_yield();
       }
       sum += mine;
+      finished.count_down();
+      timed.wait();
     });
   }
-  while (ready.load() != producers + consumers) sched_yield();
+  started.arrive_and_wait();
   const auto start = std::chrono::steady_clock::now();
-  ready.fetch_add(1);
-  for (std::thread& t : threads) t.join();
+  finished.wait();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  timed.count_down();
+  for (std::thread& t : threads) t.join();
   const bool right = sum == items * (items + 1) / 2;
   return (right ? 1e-6 : -1e-6) * static_cast<double>(items) / seconds.count();
 }
@@ -95,35 +125,31 @@ struct ours {
   port_type port() { return {*segment.attach()}; }
 };
 
-// mpmc_ring with nothing around it: no segment, no keeper, nobody's life watched.
+// mpmc_ring with nothing around it: no keeper, nobody's life watched.
 struct alone {
   using ring = millrace::mpmc_ring<item>;
   using roster = millrace::roster<millrace::native>;
 
   static constexpr millrace::geometry shape{capacity, 16};
+  static constexpr std::size_t ring_at = 4096;
+  static_assert(roster::bytes(shape.members) <= ring_at);
 
-  struct free_memory {
-    void operator()(void* at) const { std::free(at); }
-  };
-  using memory = std::unique_ptr<void, free_memory>;
-
-  memory members{std::aligned_alloc(millrace::line_bytes, 4096)};
-  memory slots{std::aligned_alloc(millrace::line_bytes, (ring::bytes(shape) + millrace::line_bytes - 1) /
-                                                            millrace::line_bytes * millrace::line_bytes)};
+  millrace::shared_memory memory = *millrace::shared_memory::create(
+      millrace::location::anonymous(), ring_at + ring::bytes(shape), 0600, [](void* base) {
+        roster::construct(base, shape.members);
+        ring::construct(static_cast<std::byte*>(base) + ring_at, shape);
+      });
   std::atomic<std::uint32_t> ports{0};
-
-  alone() {
-    static_assert(roster::bytes(shape.members) <= 4096);
-    roster::construct(members.get(), shape.members);
-    ring::construct(slots.get(), shape);
-  }
 
   struct port_type {
     ring handle;
     bool push(item i) { return handle.try_push(i) == status::ok; }
     bool pop(item& i) { return handle.try_pop(i) == status::ok; }
   };
-  port_type port() { return {ring(slots.get(), shape, {roster(members.get(), shape.members), ports.fetch_add(1)})}; }
+  port_type port() {
+    return {ring(static_cast<std::byte*>(memory.base()) + ring_at, shape,
+                 {roster(memory.base(), shape.members), ports.fetch_add(1)})};
+  }
 };
 
 struct vyukov {
@@ -201,7 +227,9 @@ int main(int argc, char** argv) try {
   const bool watched = ::isatty(2) != 0;
   for (unsigned pass = 0; pass != passes; ++pass) {
     for (group& g : groups) {
-      for (contender& c : g.contenders) {
+      // Each in turn is the first.
+      for (std::size_t i = 0; i != g.contenders.size(); ++i) {
+        contender& c = g.contenders[(pass + i) % g.contenders.size()];
         if (watched) fmt::print(stderr, "\r\033[Kpass {}/{}: {} {}", pass + 1, passes, g.title, c.name);
         c.rates.push_back(c.run(c.items));
       }
