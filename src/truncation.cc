@@ -23,7 +23,7 @@ namespace millrace {
 // same and says on_guard: uses rises with each new guard. The rest is looked at only
 // by who has found its own address guarded: that guard is not destroyed meanwhile.
 struct truncation_guard::post {
-  enum stage : std::uint64_t { free, being_written, on_guard, replacing, cut_off };
+  enum stage : std::uint64_t { free, being_written, on_guard, replacing, replaced };
 
   static constexpr std::uint64_t use = 8;
   static constexpr std::uint64_t stage_mask = use - 1;
@@ -51,12 +51,12 @@ struct truncation_guard::post {
     for (;;) {
       std::uint64_t expected = now.load(std::memory_order_acquire);  // pairs with the stores below
       const std::uint64_t of_this = expected & ~stage_mask;
-      if (expected == (of_this | cut_off)) return true;  // by another: the access is tried again
+      if (expected == (of_this | replaced)) return true;  // by another: the access is tried again
       if (expected == (of_this | replacing)) {
         ::sched_yield();
       } else if (now.compare_exchange_strong(expected, of_this | replacing, std::memory_order_acquire)) {
         const bool done = replace_alone();
-        now.store(of_this | (done ? cut_off : on_guard), std::memory_order_release);  // pairs with the load above
+        now.store(of_this | (done ? replaced : on_guard), std::memory_order_release);  // pairs with the load above
         return done;
       }
     }
@@ -167,7 +167,7 @@ truncation_guard::~truncation_guard() {
 
 bool truncation_guard::cut_off() const noexcept {
   // relaxed: whoever asks has been in the replaced memory itself, or will find out there.
-  return post_ != nullptr && (post_->now.load(std::memory_order_relaxed) & post::stage_mask) == post::cut_off;
+  return post_ != nullptr && (post_->now.load(std::memory_order_relaxed) & post::stage_mask) == post::replaced;
 }
 
 }  // namespace millrace
