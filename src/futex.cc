@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -22,13 +23,13 @@ static_assert(sizeof(std::atomic<std::uint32_t>) == 4 && std::atomic<std::uint32
 wait_result futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, deadline until) noexcept {
   // WAIT_BITSET, unlike WAIT, takes an absolute time; no PRIVATE flag, as the
   // waker may be in another process.
-  const timespec at = until.to_timespec();
-  const long rc = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, until.is_never() ? nullptr : &at, nullptr,
-                            FUTEX_BITSET_MATCH_ANY);
+  const timespec at = deadline::at(std::min(until.when(), deadline::clock::now() + longest_sleep)).to_timespec();
+  const long rc = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, &at, nullptr, FUTEX_BITSET_MATCH_ANY);
   const int why = rc == 0 ? 0 : errno;
   // Asked also where the word had changed: someone may keep changing it, and wake us.
-  if (why == ETIMEDOUT || (!until.is_never() && deadline::clock::now() >= until.when())) return wait_result::timed_out;
-  return why == EAGAIN ? wait_result::changed : wait_result::woken;  // EINTR: a signal handler ran
+  if (deadline::clock::now() >= until.when()) return wait_result::timed_out;
+  // EINTR: a signal handler ran. ETIMEDOUT: the longest sleep is over. EFAULT: the page is gone.
+  return why == EAGAIN ? wait_result::changed : wait_result::woken;
 }
 
 int futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -183,6 +184,33 @@ TYPED_TEST(TruncationTest, WhereNobodyIsInACall) {
   EXPECT_EQ(mine->try_push(m), TestFixture::last);
   EXPECT_TRUE(this->ring_.memory().cut_off());
   EXPECT_EQ(this->ring_.members().size(), 0u);
+}
+
+// Nobody can wake who sleeps on what is gone. All at once, as each takes the longest sleep.
+TEST(TruncationOfSleepers, TellsThem) {
+  std::vector<std::unique_ptr<const scratch>> places;
+  std::vector<child> sleepers;
+  const auto put_to_sleep = [&]<class R>(const R*) {
+    for (const bool pushing : {true, false}) {
+      const scratch& at = *places.emplace_back(new scratch(scratch::posix()));
+      sleepers.emplace_back([&at, pushing] {
+        auto segment = shared_ring<R>::create(*at, {.capacity = 1, .members = 2});
+        auto mine = segment->attach();
+        page_of_text m{};
+        while (pushing && mine->try_push(m) == status::ok) {
+        }
+        return (pushing ? mine->push(m) : mine->pop(m)) == (R::kind == "boost_ring" ? status::closed : status::corrupt);
+      });
+    }
+  };
+  put_to_sleep(static_cast<const mpmc_ring<page_of_text>*>(nullptr));
+  put_to_sleep(static_cast<const spsc_ring<page_of_text>*>(nullptr));
+  put_to_sleep(static_cast<const mutex_ring<page_of_text>*>(nullptr));
+  put_to_sleep(static_cast<const semaphore_ring<page_of_text>*>(nullptr));
+  put_to_sleep(static_cast<const boost_ring<page_of_text>*>(nullptr));
+  for (const child& c : sleepers) ASSERT_TRUE(reached([&] { return asleep(c.pid()); }));
+  for (const auto& at : places) ASSERT_EQ(::truncate(at->path().c_str(), 0), 0);
+  for (child& c : sleepers) EXPECT_TRUE(c.succeeded());
 }
 
 // A file of `bytes` with no name, mapped, and then cut off.

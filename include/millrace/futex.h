@@ -3,6 +3,7 @@
 #define MILLRACE_FUTEX_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 #include "millrace/deadline.h"
@@ -16,11 +17,15 @@ enum class wait_result : std::uint8_t {
   timed_out,  // the deadline has passed, whatever else happened
 };
 
-// Blocks while `word` holds `expected`, until a wake or the deadline. `word` may
-// be mapped at different addresses in different processes: the kernel knows it
-// by the page behind it. Not a synchronising operation: a woken caller has to
-// read, with acquire, what it waited for. A waiter that is killed leaves
-// nothing behind. (Drepper, Futexes Are Tricky, 2004/2011.)
+// For how long a waiter sleeps at most before it looks again. Who would wake it
+// cannot where the word's page has been cut off from its file (truncation.h).
+inline constexpr std::chrono::seconds longest_sleep{10};
+
+// Blocks while `word` holds `expected`, until a wake, the deadline, or the end of
+// the longest sleep. `word` may be mapped at different addresses in different
+// processes: the kernel knows it by the page behind it. Not a synchronising
+// operation: a woken caller has to read, with acquire, what it waited for. A waiter
+// that is killed leaves nothing behind. (Drepper, Futexes Are Tricky, 2004/2011.)
 wait_result futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, deadline until) noexcept;
 
 // Wakes every waiter on `word`, in every process; returns how many.
