@@ -41,10 +41,10 @@ std::string demangled(std::string_view name) {
   return (failed == 0 ? std::string(plain.get()) : std::string(name)).substr(0, sizeof(ring_header::message_type) - 1);
 }
 
-std::string shape(const std::string& kind, std::uint64_t capacity, std::uint64_t bytes, const std::string& type,
-                  std::uint32_t members, delivery on_death) {
-  return kind + " of " + std::to_string(capacity) + " x " + type + " (" + std::to_string(bytes) + " bytes) for " +
-         std::to_string(members) + " members" + (on_death == delivery::drop ? ", on_death = drop" : "");
+std::string shape(const std::string& kind, std::uint64_t bytes, const std::string& type, const geometry& g) {
+  return kind + " of " + std::to_string(g.capacity) + " x " + type + " (" + std::to_string(bytes) + " bytes) for " +
+         std::to_string(g.members) + " members" + (g.on_death == delivery::drop ? ", on_death = drop" : "") +
+         (g.keep_open ? ", keep_open" : "");
 }
 
 }  // namespace
@@ -65,6 +65,7 @@ void write_header(void* base, const ring_description& d) noexcept {
   h.capacity = d.shape.capacity;
   h.members = d.shape.members;
   h.on_death = d.shape.on_death;
+  h.keep_open = d.shape.keep_open ? 1 : 0;
   copy_text(h.kind, d.kind);
   copy_text(h.message_type, demangled(d.message_type));
   h.message_type_hash = hash(d.message_type);
@@ -95,16 +96,14 @@ result<geometry> read_header(const void* base, std::size_t size, const ring_desc
                          h.message_type_hash == hash(expected.message_type);
   const bool any = expected.shape.capacity == 0;
   const delivery on_death = h.on_death == delivery::drop ? delivery::drop : delivery::redeliver;
-  const geometry found{h.capacity, h.members, on_death};
+  const geometry found{h.capacity, h.members, on_death, h.keep_open != 0};
   if (text(h.kind) != expected.kind || !same_type || !(any || found == expected.shape)) {
     const geometry wanted = any ? found : expected.shape;
-    return refuse(errc::incompatible, "holds a " +
-                                          shape(text(h.kind), found.capacity, h.message_bytes, text(h.message_type),
-                                                found.members, on_death) +
-                                          ", expected a " +
-                                          shape(std::string(expected.kind), wanted.capacity, expected.message_bytes,
-                                                demangled(expected.message_type), wanted.members, wanted.on_death) +
-                                          "; ask for what is there, use another name, or unlink it");
+    return refuse(
+        errc::incompatible,
+        "holds a " + shape(text(h.kind), h.message_bytes, text(h.message_type), found) + ", expected a " +
+            shape(std::string(expected.kind), expected.message_bytes, demangled(expected.message_type), wanted) +
+            "; ask for what is there, use another name, or unlink it");
   }
   return found;
 }

@@ -33,7 +33,7 @@ struct ring_description {
 // Written once, before anyone else can see the segment; read once by each opener,
 // who copies the geometry and never looks again.
 struct alignas(line_bytes) ring_header {
-  static constexpr std::uint32_t current_version = 2;
+  static constexpr std::uint32_t current_version = 3;
 
   std::uint32_t version;
   std::uint32_t header_bytes;  // differs between ABIs
@@ -42,7 +42,8 @@ struct alignas(line_bytes) ring_header {
   std::uint64_t capacity;
   std::uint32_t members;
   delivery on_death;
-  char kind[19];
+  std::uint8_t keep_open;
+  char kind[26];
   char message_type[128];           // for people; cut short if longer
   std::uint64_t message_type_hash;  // FNV-1a of the whole mangled name
 };

@@ -31,6 +31,7 @@ struct geometry {
   std::uint64_t capacity = 0;  // messages it holds when full
   std::uint32_t members = 1;   // handles that may be attached at once
   delivery on_death = delivery::redeliver;
+  bool keep_open = false;  // of a channel: see channel.h
 
   friend bool operator==(const geometry&, const geometry&) = default;
 };

@@ -30,6 +30,9 @@ struct ring_options {
   std::uint32_t members = 128;              // handles that may be attached at once
   mode_t mode = 0600;                       // exactly this, whatever the umask
   delivery on_death = delivery::redeliver;  // of what a killed consumer had in its hands
+  bool keep_open = false;                   // of a channel: see channel.h
+
+  geometry shape() const noexcept { return {capacity, members, on_death, keep_open}; }
 };
 
 // Empty, or one line that says why no `Ring` in shared memory has this geometry.
@@ -80,8 +83,12 @@ class shared_ring {
         : Ring(other), keeper_(std::exchange(other.keeper_, nullptr)), place_(other.place_) {}
     handle& operator=(handle&&) = delete;
     ~handle() {
-      if (keeper_ != nullptr && keeper_->mine()) keeper_->leave(place_);
+      if (attached()) keeper_->leave(place_);
     }
+
+   protected:
+    // Whether the place is this handle's: not one that was moved from, nor a parent's.
+    bool attached() const noexcept { return keeper_ != nullptr && keeper_->mine(); }
 
    private:
     friend class shared_ring;
@@ -93,7 +100,7 @@ class shared_ring {
 
   // errc::exists if something is there already.
   static result<shared_ring> create(const location& where, const ring_options& options = {}) {
-    const geometry g{options.capacity, options.members, options.on_death};
+    const geometry g = options.shape();
     if (auto wrong = refusal(where, g)) return *std::move(wrong);
     return checked(shared_memory::create(where, payload_bytes(g), options.mode, constructor(g)), g);
   }
@@ -103,7 +110,7 @@ class shared_ring {
 
   // errc::incompatible if it is there with another capacity or number of members.
   static result<shared_ring> open_or_create(const location& where, const ring_options& options = {}) {
-    const geometry g{options.capacity, options.members, options.on_death};
+    const geometry g = options.shape();
     if (auto wrong = refusal(where, g)) return *std::move(wrong);
     return checked(shared_memory::open_or_create(where, payload_bytes(g), options.mode, constructor(g)), g);
   }

@@ -34,6 +34,7 @@ void add_mpmc_ring_models(models& to);
 void add_spsc_ring_models(models& to);
 void add_mutex_ring_models(models& to);
 void add_semaphore_ring_models(models& to);
+void add_attendance_models(models& to);
 void add_event_count_models(models& to);
 void add_semaphore_models(models& to);
 void add_robust_mutex_models(models& to);

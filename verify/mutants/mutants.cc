@@ -145,6 +145,7 @@ std::vector<const model*> shown_by(const std::string& file, const models& candid
   if (about == "event_count") {
     headers = {about, "semaphore", "robust_mutex", "spsc_ring", "mpmc_ring", "mutex_ring", "semaphore_ring"};
   }
+  if (about == "channel") headers = {"attendance"};
   if (about == "semaphore") headers = {about, "semaphore_ring"};
   if (about == "robust_mutex") headers = {about, "mutex_ring", "semaphore_ring"};
   if (about == "roster") headers = {"robust_mutex", "mpmc_ring", "mutex_ring", "semaphore_ring"};

@@ -43,6 +43,28 @@ inline constexpr source_mutant source_mutants[] = {
     {"robust_mutex.h", "void settle(", "owner_of(now) != who.me + 1", "true"},
     {"robust_mutex.h", "void settle(", "now | inconsistent", "now"},
 
+    // attendance.h
+    {"attendance.h", "entered(s).fetch_add(", "1", "0"},
+    {"attendance.h", "void leave()", "nobody", "1u"},
+    {"attendance.h", "bool gone(", "count == looked", "true"},
+    {"attendance.h", "bool gone(", "count == looked", "count == looked || looked != 0"},
+    {"attendance.h", "bool gone(", "count != 0", "true"},
+    {"attendance.h", "bool gone(", "anybody(s)", "false"},
+    {"attendance.h", "bool gone(", "looked = count;", "-"},
+    {"attendance.h", "bool anybody(", "!who_.all.dead(m)", "true"},
+    {"attendance.h", "bool anybody(", "!who_.all.dead(m)", "false"},
+
+    // channel.h
+    {"channel.h", "void leave()", "attendance_.leave();", "-"},
+    {"channel.h", "void leave()", "end_if_gone();", "-"},
+    {"channel.h", "void settle()", "Ring::settle();", "-"},
+    {"channel.h", "void settle()", "attendance_.leave();", "-"},
+    {"channel.h", "void alarm()", "end_if_gone();", "-"},
+    {"channel.h", "void alarm()", "Ring::alarm();", "-"},
+    {"channel.h", "void end_if_gone()", "!keep_open_", "true"},
+    {"channel.h", "void end_if_gone()", "attendance_.gone(side::senders)", "false"},
+    {"channel.h", "void end_if_gone()", "attendance_.gone(side::receivers)", "false"},
+
     // semaphore.h
     {"semaphore.h", "status try_acquire", "(now & closed_bit) != 0", "false"},
     {"semaphore.h", "status try_acquire", "std::min(count, most)", "most"},

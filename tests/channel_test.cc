@@ -1,0 +1,317 @@
+// What ends a channel, and what doesn't: over every ring, between real processes.
+#include "millrace/channel.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "millrace/boost_ring.h"
+#include "millrace/mpmc_ring.h"
+#include "millrace/mutex_ring.h"
+#include "millrace/semaphore_ring.h"
+#include "millrace/spsc_ring.h"
+#include "tests/support.h"
+
+namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+
+template <class C>
+class ChannelTest : public testing::Test {
+ protected:
+  using sending = typename C::sender;
+  using receiving = typename C::receiver;
+
+  static constexpr ring_options options{.capacity = 4, .members = 8};
+  static constexpr ring_options kept_open{.capacity = 4, .members = 8, .keep_open = true};
+
+  explicit ChannelTest(const ring_options& with = options) : channel_(*C::create(*at_, with)) {}
+
+  // Another process with an end of its own, that does `body` with it.
+  child with_sender(std::function<bool(sending&)> body) {
+    return child([this, body = std::move(body)] {
+      auto mine = C::open(*at_);
+      if (!mine) return false;
+      auto end = mine->attach_sender();
+      return end && body(*end);
+    });
+  }
+  child with_receiver(std::function<bool(receiving&)> body) {
+    return child([this, body = std::move(body)] {
+      auto mine = C::open(*at_);
+      if (!mine) return false;
+      auto end = mine->attach_receiver();
+      return end && body(*end);
+    });
+  }
+
+  // For a child: says that it has come so far, and waits to be killed.
+  bool until_killed() {
+    ++*arrived_;
+    for (;;) ::pause();
+  }
+  void await_arrivals(int count) {
+    ASSERT_TRUE(reached([&] { return *arrived_ == count; }));
+  }
+  static void kill(child& c) {
+    ASSERT_EQ(::kill(c.pid(), SIGKILL), 0);
+    EXPECT_FALSE(c.succeeded());
+  }
+
+  scratch at_ = scratch::posix();
+  C channel_;
+  shared<std::atomic<int>> arrived_;
+};
+
+using channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
+                                channel<std::uint64_t, mutex_ring<std::uint64_t>>,
+                                channel<std::uint64_t, semaphore_ring<std::uint64_t>>,
+                                channel<std::uint64_t, boost_ring<std::uint64_t>>>;
+
+struct channel_name {
+  template <class C>
+  static std::string GetName(int) {
+    return std::string(C::kind.substr(0, C::kind.find(' ')));
+  }
+};
+
+TYPED_TEST_SUITE(ChannelTest, channels, channel_name);
+
+TYPED_TEST(ChannelTest, CarriesMessagesBetweenProcesses) {
+  auto in = this->channel_.attach_receiver();
+  child sender = this->with_sender([](auto& out) {
+    for (std::uint64_t i = 0; i != 1000; ++i) {
+      if (out.push(i) != status::ok) return false;
+    }
+    return true;
+  });
+  std::uint64_t expected = 0;
+  for (const std::uint64_t m : *in) ASSERT_EQ(m, expected++);
+  EXPECT_EQ(expected, 1000u);
+  EXPECT_TRUE(sender.succeeded());
+}
+
+TYPED_TEST(ChannelTest, NobodyYetIsNoEnd) {
+  auto in = this->channel_.attach_receiver();
+  std::uint64_t m = 0;
+  EXPECT_EQ(in->try_pop(m), status::empty);
+  EXPECT_EQ(in->pop_for(m, 1ms), status::timed_out);
+  auto out = this->channel_.attach_sender();
+  EXPECT_EQ(out->try_push(7), status::ok);
+  EXPECT_EQ(in->try_pop(m), status::ok);
+}
+
+TYPED_TEST(ChannelTest, LastSendersLeavingEndsItOnceItIsDrained) {
+  auto in = this->channel_.attach_receiver();
+  std::optional first(this->channel_.attach_sender());
+  std::optional second(this->channel_.attach_sender());
+  ASSERT_EQ((*first)->try_push(1), status::ok);
+  ASSERT_EQ((*first)->try_push(2), status::ok);
+  first.reset();
+  std::uint64_t m = 0;
+  ASSERT_EQ(in->try_pop(m), status::ok);
+  ASSERT_EQ(in->try_pop(m), status::ok);
+  EXPECT_EQ(in->try_pop(m), status::empty);
+  ASSERT_EQ((*second)->try_push(3), status::ok);
+  second.reset();
+  ASSERT_EQ(in->try_pop(m), status::ok);
+  EXPECT_EQ(m, 3u);
+  EXPECT_EQ(in->try_pop(m), status::closed);
+  EXPECT_EQ(in->pop(m), status::closed);
+  EXPECT_EQ(in->pop_for(m, 1h), status::closed);
+}
+
+TYPED_TEST(ChannelTest, LastReceiversLeavingTellsSenders) {
+  auto out = this->channel_.attach_sender();
+  std::optional first(this->channel_.attach_receiver());
+  std::optional second(this->channel_.attach_receiver());
+  first.reset();
+  EXPECT_EQ(out->try_push(1), status::ok);
+  second.reset();
+  EXPECT_EQ(out->try_push(2), status::closed);
+  EXPECT_EQ(out->push(2), status::closed);
+}
+
+TYPED_TEST(ChannelTest, ABlockedReceiverHearsThatTheOnlySenderWasKilled) {
+  child receiver = this->with_receiver([this](auto& in) {
+    std::uint64_t m = 0;
+    if (in.pop(m) != status::ok || m != 7) return false;
+    ++*this->arrived_;
+    return in.pop(m) == status::closed;
+  });
+  child sender = this->with_sender([this](auto& out) { return out.push(7) == status::ok && this->until_killed(); });
+  this->await_arrivals(2);
+  ASSERT_TRUE(reached([&] { return asleep(receiver.pid()); }));
+  this->kill(sender);
+  EXPECT_TRUE(receiver.succeeded());
+}
+
+TYPED_TEST(ChannelTest, ABlockedSenderHearsThatTheOnlyReceiverWasKilled) {
+  child receiver = this->with_receiver([this](auto&) { return this->until_killed(); });
+  this->await_arrivals(1);
+  child sender = this->with_sender([](auto& out) {
+    for (;;) {
+      const status s = out.push(1);
+      if (s != status::ok) return s == status::closed;
+    }
+  });
+  ASSERT_TRUE(reached([&] { return asleep(sender.pid()); }));
+  this->kill(receiver);
+  EXPECT_TRUE(sender.succeeded());
+}
+
+TYPED_TEST(ChannelTest, OneOfTwoKilledIsNoEnd) {
+  auto in = this->channel_.attach_receiver();
+  auto out = this->channel_.attach_sender();
+  child other = this->with_sender([this](auto&) { return this->until_killed(); });
+  this->await_arrivals(1);
+  this->kill(other);
+  ASSERT_TRUE(reached([&] {
+    for (const member& m : this->channel_.members()) {
+      if (m.dead) return true;
+    }
+    return false;
+  }));
+  std::uint64_t m = 0;
+  EXPECT_EQ(in->pop_for(m, 5ms), status::timed_out);
+  EXPECT_EQ(out->push(1), status::ok);
+  EXPECT_EQ(in->pop(m), status::ok);
+}
+
+// A process that ends without running destructors has gone, too.
+TYPED_TEST(ChannelTest, AnExitIsALeaving) {
+  auto in = this->channel_.attach_receiver();
+  child sender = this->with_sender([](auto& out) {
+    (void)out.push(1);
+    ::_exit(0);
+    return true;
+  });
+  std::uint64_t m = 0;
+  EXPECT_EQ(in->pop(m), status::ok);
+  EXPECT_EQ(in->pop(m), status::closed);
+}
+
+// Everybody was killed: whoever comes next finds what was sent, and then the end.
+TYPED_TEST(ChannelTest, TheNextToComeFindsWhatTheDeadHaveLeft) {
+  child sender = this->with_sender([this](auto& out) { return out.push(7) == status::ok && this->until_killed(); });
+  this->await_arrivals(1);
+  this->kill(sender);
+  auto in = this->channel_.attach_receiver();
+  std::uint64_t m = 0;
+  EXPECT_EQ(in->pop(m), status::ok);
+  EXPECT_EQ(m, 7u);
+  EXPECT_EQ(in->pop(m), status::closed);
+}
+
+TYPED_TEST(ChannelTest, AnEndedOneStaysSoUntilItIsUnlinked) {
+  { auto out = this->channel_.attach_sender(); }
+  auto late = this->channel_.attach_sender();
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->try_push(1), status::closed);
+  ASSERT_TRUE(TypeParam::unlink(*this->at_));
+  auto anew = TypeParam::open_or_create(*this->at_, this->options);
+  ASSERT_TRUE(anew);
+  auto out = anew->attach_sender();
+  EXPECT_EQ(out->try_push(1), status::ok);
+}
+
+TYPED_TEST(ChannelTest, CloseEndsItForAllAndTwiceIsOnce) {
+  auto in = this->channel_.attach_receiver();
+  auto out = this->channel_.attach_sender();
+  ASSERT_EQ(out->try_push(1), status::ok);
+  in->close();
+  out->close();
+  in->close();
+  EXPECT_EQ(out->try_push(2), status::closed);
+  std::uint64_t m = 0;
+  EXPECT_EQ(in->try_pop(m), status::ok);
+  EXPECT_EQ(in->try_pop(m), status::closed);
+}
+
+TYPED_TEST(ChannelTest, AMovedHandleLeavesOnce) {
+  auto in = this->channel_.attach_receiver();
+  auto made = this->channel_.attach_sender();
+  std::optional<typename TestFixture::sending> kept;
+  {
+    typename TestFixture::sending moved = *std::move(made);
+    kept.emplace(std::move(moved));
+  }
+  std::uint64_t m = 0;
+  EXPECT_EQ(kept->try_push(1), status::ok);
+  EXPECT_EQ(in->try_pop(m), status::ok);
+  EXPECT_EQ(in->try_pop(m), status::empty);
+  kept.reset();
+  EXPECT_EQ(in->try_pop(m), status::closed);
+}
+
+// A child of fork has its parent's objects, not its places.
+TYPED_TEST(ChannelTest, AChildsExitIsNotItsParentsLeaving) {
+  auto in = this->channel_.attach_receiver();
+  std::optional out(this->channel_.attach_sender());
+  EXPECT_TRUE(child([&] {
+                out.reset();
+                return true;
+              }).succeeded());
+  std::uint64_t m = 0;
+  EXPECT_EQ(in->try_pop(m), status::empty);
+  EXPECT_EQ((*out)->try_push(1), status::ok);
+  EXPECT_EQ(in->try_pop(m), status::ok);
+}
+
+TYPED_TEST(ChannelTest, IsNotTakenForAPlainRing) {
+  const auto plain = shared_ring<mpmc_ring<std::uint64_t>>::open(*this->at_);
+  ASSERT_FALSE(plain);
+  EXPECT_EQ(plain.error().code, errc::incompatible);
+  EXPECT_NE(plain.error().message.find("_ring channel of 4 x unsigned long (8 bytes) for 8 members"), std::string::npos)
+      << plain.error().message;
+}
+
+TYPED_TEST(ChannelTest, OpenersAgreeOnWhatEndsIt) {
+  const auto other = TypeParam::open_or_create(*this->at_, this->kept_open);
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, errc::incompatible);
+  EXPECT_NE(other.error().message.find("expected"), std::string::npos);
+  EXPECT_NE(other.error().message.find(", keep_open"), std::string::npos) << other.error().message;
+}
+
+template <class C>
+class KeptOpenTest : public ChannelTest<C> {
+ protected:
+  KeptOpenTest() : ChannelTest<C>(ChannelTest<C>::kept_open) {}
+};
+TYPED_TEST_SUITE(KeptOpenTest, channels, channel_name);
+
+TYPED_TEST(KeptOpenTest, SendersAndReceiversMayComeAndGo) {
+  { auto in = this->channel_.attach_receiver(); }
+  for (std::uint64_t i = 0; i != 3; ++i) {
+    auto out = this->channel_.attach_sender();
+    EXPECT_EQ(out->try_push(i), status::ok);
+  }
+  child killed = this->with_sender([this](auto&) { return this->until_killed(); });
+  this->await_arrivals(1);
+  this->kill(killed);
+  auto in = this->channel_.attach_receiver();
+  std::uint64_t m = 0;
+  for (std::uint64_t i = 0; i != 3; ++i) {
+    EXPECT_EQ(in->pop(m), status::ok);
+    EXPECT_EQ(m, i);
+  }
+  EXPECT_EQ(in->pop_for(m, 5ms), status::timed_out);
+  in->close();
+  EXPECT_EQ(in->pop(m), status::closed);
+}
+
+}  // namespace
+}  // namespace millrace
