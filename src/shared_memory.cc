@@ -337,15 +337,18 @@ location location::anonymous() { return {kind::anonymous, {}, 0}; }
 location location::memfd(std::string label) { return {kind::memfd, std::move(label), 0}; }
 
 std::string location::describe() const {
+  std::string printable = name_;
+  std::replace_if(
+      printable.begin(), printable.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
   switch (kind_) {
     case kind::posix:
-      return "posix:/" + name_;
+      return "posix:/" + printable;
     case kind::sysv:
       return text("sysv:0x", std::hex, static_cast<std::uint32_t>(key_));
     case kind::anonymous:
       return "anonymous";
     case kind::memfd:
-      return "memfd:" + name_;
+      return "memfd:" + printable;
   }
   return "not a location";
 }
@@ -662,10 +665,14 @@ result<done> shared_memory::finish(intent why, std::size_t bytes, pid_t creator,
     const bool raw = state == 0;
     const process_identity holder =
         raw ? made_by : process_identity::unpack(state, static_cast<std::uint32_t>(maker & 0xffffffff));
-    const bool abandoned = probe(holder) == liveness::dead;
+    const liveness its = probe(holder);
+    const bool abandoned = its == liveness::dead;
+    // Zeros that somebody else has made, who lives: he may be about to claim it, or may
+    // never have heard of us.
+    const bool unclaimed = raw && maker == 0 && its == liveness::alive && holder != self;
     if (why == intent::open && abandoned) return half_made(where_, holder.pid);
     if (why == intent::create && !raw && !abandoned) return exists(where_);
-    if (why != intent::open && (raw || abandoned)) {
+    if (why != intent::open && !unclaimed && (raw || abandoned)) {
       if (size() != bytes) {
         return fail(errc::incompatible, 0, where_, "expected ", bytes, " bytes, found a half-made segment of ", size(),
                     " by pid ", holder.pid, "; ask for that size, or unlink it");
@@ -701,8 +708,12 @@ result<done> shared_memory::finish(intent why, std::size_t bytes, pid_t creator,
     }
 
     if (deadline::clock::now() >= until.when()) {
+      if (unclaimed) {
+        return fail(errc::foreign, 0, where_, "expected a segment of millrace's, found one of zeros that pid ",
+                    holder.pid, " has made; use another key, or unlink it");
+      }
       return fail(errc::limit, ETIMEDOUT, where_, "expected a finished segment, found one that pid ", holder.pid,
-                  " has been initialising for ", patience.count(), " s; wait, or end that process");
+                  " has been initialising for ", patience.count(), " s; wait for it");
     }
     futex_wait(head.turn, turn, deadline::at(std::min(until.when(), deadline::clock::now() + probe_every)));
   }

@@ -460,6 +460,25 @@ TEST(SharedMemorySysv, ARawSegmentIsFinishedByTheNext) {
   EXPECT_TRUE(finished->created());
 }
 
+TEST(SharedMemorySysv, AnotherProgramsZerosAreLeftAlone) {
+  const scratch at = scratch::sysv();
+  shared<std::atomic<int>> stage;
+  child other([&] {
+    const int id = ::shmget((*at).key(), bytes + 128, IPC_CREAT | IPC_EXCL | 0600);
+    const auto* const mapped = static_cast<const unsigned char*>(::shmat(id, nullptr, 0));
+    *stage = 1;
+    if (!reached([&] { return *stage == 2; })) return false;
+    return std::all_of(mapped, mapped + bytes + 128, [](unsigned char b) { return b == 0; });
+  });
+  ASSERT_TRUE(reached([&] { return *stage == 1; }));
+  const auto taken = shared_memory::open_or_create(*at, bytes, 0600, write_word(3));
+  EXPECT_EQ(code_of(taken), errc::foreign);
+  EXPECT_NE(taken.error().message.find("zeros that pid " + std::to_string(other.pid())), std::string::npos)
+      << taken.error().message;
+  *stage = 2;
+  EXPECT_TRUE(other.succeeded());
+}
+
 TEST(SharedMemorySysv, AnOpenerWaitsForALivingInitialiser) {
   const scratch at = scratch::sysv();
   int begun[2];

@@ -13,7 +13,9 @@
 
 namespace millrace {
 
-// Everything that two programs must agree on before they share a ring.
+// Everything that two programs must agree on before they share a ring. Of the message
+// type its name, size and alignment: one whose members have changed places needs
+// another name.
 struct ring_description {
   std::string_view kind;          // "mpmc_ring"
   std::string_view message_type;  // mangled: the same from g++ and clang

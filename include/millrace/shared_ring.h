@@ -77,6 +77,7 @@ class shared_ring {
   // A handle: the ring, and a member's place in it, left when the handle goes. For
   // one thread at a time. Not for a child of fork, which attaches its own. If its
   // process is killed, the others settle what it held, and its place is free again.
+  // One that was moved from may only be destroyed.
   class handle : public Ring {
    public:
     handle(handle&& other) noexcept

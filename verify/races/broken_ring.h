@@ -22,9 +22,10 @@ struct source_line {
 };
 
 struct flaw {
-  source_line in_push;   // to blame where producers overwrite or lose a message
-  source_line in_pop;    // to blame where consumers take one twice or pass one over
-  std::string_view why;  // what is wrong, in a line
+  source_line in_push;     // to blame where producers overwrite or lose a message
+  source_line in_pop;      // to blame where consumers take one twice or pass one over
+  std::string_view why;    // what is wrong, in a line
+  std::string_view alone;  // why it seems to work between one producer and one consumer
 };
 
 // To add one: a header beside this one, named *_ring.h, and a line in the table of rings.cc.

@@ -527,6 +527,7 @@ TEST_P(Worker, ThatIsKilledIsNamed) {
   const tree ring = the_ring(parsed(e.out));
   EXPECT_EQ(ring.get<std::string>("verdict"), "BROKEN");
   EXPECT_EQ(ring.get<std::string>("died"), "consumer 1 was killed by signal 9 (Killed)");
+  EXPECT_EQ(e.exit_code(), 1) << "which shows nothing of the ring";
 }
 
 INSTANTIATE_TEST_SUITE_P(Demo, Worker, testing::Values("naive", "mpmc_ring", "semaphore_ring"),

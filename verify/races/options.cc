@@ -76,8 +76,10 @@ CLI::Validator segment_name() {
       "NAME");
 }
 
-int refuse(std::string_view what) {
-  const std::string_view hint = what.find("; ") == std::string_view::npos ? "; see --help" : "";
+int refuse(std::string what) {
+  std::ranges::replace_if(
+      what, [](unsigned char c) { return c < 32 || c == 127; }, '?');  // in one line
+  const std::string_view hint = what.find("; ") == std::string::npos ? "; see --help" : "";
   fmt::print(stderr, "demo: {}{}\n", what, hint);
   return bad_input;
 }
@@ -92,7 +94,8 @@ std::optional<int> parse(int argc, char** argv, request& r) {
   app.footer(
       "Exit status: 0 if every broken ring was damaged and every shipped ring is clean; 1 if not; 2 for bad input.\n"
       "With one producer and one consumer a broken ring may seem to work: that is luck, and does not count.\n"
-      "Ended by a signal it leaves no process and no memory; what is left after SIGKILL, the next run removes.");
+      "Ended by SIGINT, SIGTERM, SIGHUP or SIGQUIT it leaves no process and no memory; what is left after another\n"
+      "signal, such as SIGKILL, the next run removes.");
   r.each.items = 300'000;
   double seconds = 0;
   std::string ring = "all";
@@ -127,7 +130,7 @@ std::optional<int> parse(int argc, char** argv, request& r) {
   } catch (const CLI::CallForHelp& e) {
     return app.exit(e);
   } catch (const CLI::ExtrasError&) {
-    return refuse(fmt::format("expected options only, found '{}'", app.remaining().front()));
+    return refuse(fmt::format("there is no option '{}'", app.remaining().front()));
   } catch (const CLI::ParseError& e) {
     return refuse(e.what());
   }
