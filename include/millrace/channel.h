@@ -129,6 +129,8 @@ class channel : private shared_ring<stream<Ring>> {
     using base::base;
 
    public:
+    using value_type = T;
+
     using base::capacity;
     using base::close;
     using base::push;
@@ -149,6 +151,8 @@ class channel : private shared_ring<stream<Ring>> {
     using base::base;
 
    public:
+    using value_type = T;
+
     using base::capacity;
     using base::close;
     using base::pop;
