@@ -1,0 +1,89 @@
+// What the examples share: their ends, and processes beside them.
+#ifndef MILLRACE_EXAMPLES_EXAMPLE_H_
+#define MILLRACE_EXAMPLES_EXAMPLE_H_
+
+#include <fmt/core.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "millrace/result.h"
+
+namespace example {
+
+// The value, or the end of the program with a line that says why there is none.
+template <class T>
+T need(millrace::result<T> r) {
+  if (r) return *std::move(r);
+  fmt::print(stderr, "{}\n", r.error().message);
+  std::exit(2);
+}
+
+// A line, seen at once also where the output is a file.
+template <class... Args>
+void say(fmt::format_string<Args...> format, Args&&... args) {
+  fmt::print(format, std::forward<Args>(args)...);
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+// Work takes time; --speed makes it less.
+class worker {
+ public:
+  void add_to(CLI::App& app) {
+    app.add_option("--speed", speed_, "how many times as fast as on paper")
+        ->check(CLI::Range(0.001, 1e6))
+        ->capture_default_str();
+  }
+  void works(std::chrono::duration<double> for_so_long) const { std::this_thread::sleep_for(for_so_long / speed_); }
+
+ private:
+  double speed_ = 1;
+};
+
+// Children, which end with this process, however it ends.
+class family {
+ public:
+  ~family() { wait(); }
+
+  template <class Body>
+  pid_t start(Body body) {
+    const pid_t parent = ::getpid();
+    const pid_t pid = ::fork();
+    if (pid < 0) {
+      std::perror("fork");
+      std::exit(2);
+    }
+    if (pid == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() != parent) ::_exit(1);
+      children_.clear();
+      body();
+      std::fflush(stdout);
+      ::_exit(0);
+    }
+    children_.push_back(pid);
+    return pid;
+  }
+
+  void wait() {
+    for (const pid_t child : children_) ::waitpid(child, nullptr, 0);
+    children_.clear();
+  }
+
+ private:
+  std::vector<pid_t> children_;
+};
+
+}  // namespace example
+
+#endif  // MILLRACE_EXAMPLES_EXAMPLE_H_

@@ -1,0 +1,227 @@
+// Each example does what it says, and leaves nothing behind.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+using millrace::reached;
+using words = std::vector<std::string>;
+
+// What has a name beyond its process.
+std::set<std::string> named_things() {
+  std::set<std::string> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator("/dev/shm", none)) found.insert(entry.path());
+  for (const char* kind : {"shm", "msg", "sem"}) {
+    std::ifstream file(std::string("/proc/sysvipc/") + kind);
+    for (std::string line; std::getline(file, line);) found.insert(kind + line.substr(0, 21));  // key and id
+  }
+  return found;
+}
+
+// An example that runs, its output and errors together, its input ours; on a terminal if
+// that is asked for.
+class program {
+ public:
+  explicit program(const std::string& name, words arguments = {}, bool on_terminal = false) {
+    arguments.insert(arguments.begin(), "examples/" + name);
+    int in[2];
+    int out[2];
+    if (on_terminal) {
+      if (::openpty(&out[0], &out[1], nullptr, nullptr, nullptr) != 0) ADD_FAILURE() << "no terminal";
+      in[0] = ::dup(out[1]);
+      in[1] = ::dup(out[0]);
+    } else if (::pipe(in) != 0 || ::pipe(out) != 0) {
+      ADD_FAILURE() << "no pipe";
+    }
+    for (const int end : {in[1], out[0]}) ::fcntl(end, F_SETFD, FD_CLOEXEC);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::setpgid(0, 0);
+      ::dup2(in[0], 0);
+      ::dup2(out[1], 1);
+      ::dup2(out[1], 2);
+      std::vector<char*> argv;
+      for (std::string& a : arguments) argv.push_back(a.data());
+      argv.push_back(nullptr);
+      ::execv(argv[0], argv.data());
+      ::_exit(127);
+    }
+    ::close(in[0]);
+    ::close(out[1]);
+    in_ = in[1];
+    out_ = out[0];
+    ::fcntl(out_, F_SETFL, O_NONBLOCK);
+  }
+  program(const program&) = delete;
+  program& operator=(const program&) = delete;
+  ~program() {
+    ::kill(-pid_, SIGKILL);
+    ::close(out_);
+    if (in_ >= 0) ::close(in_);
+  }
+
+  pid_t pid() const { return pid_; }
+  const std::string& said() const { return said_; }
+
+  void type(const std::string& text) {
+    EXPECT_EQ(::write(in_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+
+  // Whether it says so in time.
+  bool says(const std::string& text) {
+    return reached([&] { return listen() && said_.find(text) != std::string::npos; });
+  }
+
+  // How it exited; -1 if it did not.
+  int ends() {
+    int how = 0;
+    const bool ended = reached([&] {
+      listen();
+      return ::waitpid(pid_, &how, WNOHANG) == pid_;
+    });
+    listen();
+    return ended && WIFEXITED(how) ? WEXITSTATUS(how) : -1;
+  }
+
+ private:
+  bool listen() {
+    std::array<char, 4096> some;
+    for (ssize_t n = 0; (n = ::read(out_, some.data(), some.size())) > 0;) {
+      for (const char c : std::string(some.data(), static_cast<std::size_t>(n))) {
+        if (c != '\r') said_ += c;
+      }
+    }
+    return true;
+  }
+
+  pid_t pid_ = -1;
+  int in_ = -1;
+  int out_ = -1;
+  std::string said_;
+};
+
+words lines_with(const std::string& text, const std::string& part) {
+  words found;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    if (line.find(part) != std::string::npos) found.push_back(line);
+  }
+  return found;
+}
+
+class Examples : public testing::TestWithParam<bool> {
+ protected:
+  ~Examples() override { EXPECT_EQ(named_things(), before_); }
+
+  static constexpr const char* fast = "--speed=1000";
+  std::set<std::string> before_ = named_things();
+};
+
+TEST_P(Examples, ShmProducerConsumer) {
+  program p("shm_producer_consumer", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  const words consumed = lines_with(p.said(), "consumed ");
+  ASSERT_EQ(consumed.size(), 10u) << p.said();
+  for (std::size_t i = 0; i != 10; ++i) EXPECT_EQ(consumed[i], "consumed " + std::to_string(i));
+  EXPECT_EQ(lines_with(p.said(), "produced ").size(), 10u);
+  EXPECT_NE(p.said().find("nothing more to consume\n"), std::string::npos);
+}
+
+TEST_P(Examples, MqProducerConsumer) {
+  program p("mq_producer_consumer", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  const words received = lines_with(p.said(), "received: ");
+  ASSERT_EQ(received.size(), 10u) << p.said();
+  for (std::size_t i = 0; i != 10; ++i) EXPECT_EQ(received[i], "received: message " + std::to_string(i));
+}
+
+TEST_P(Examples, PipeGreeting) {
+  program p("pipe_greeting", {}, GetParam());
+  EXPECT_EQ(p.ends(), 0);
+  EXPECT_EQ(p.said(), "the child read: Greetings\n");
+}
+
+TEST_P(Examples, FifoWriterAndReader) {
+  const std::string path = testing::TempDir() + "fifo-" + std::to_string(::getpid());
+  program writer("fifo_writer", {path}, GetParam());
+  ASSERT_TRUE(writer.says("waiting for a reader"));
+  program reader("fifo_reader", {path}, GetParam());
+  ASSERT_TRUE(writer.says("type a line, or exit\n"));
+  writer.type("hello there\n");
+  ASSERT_TRUE(reader.says("received: hello there\n"));
+  writer.type("\nexit\n");
+  EXPECT_EQ(writer.ends(), 0) << writer.said();
+  EXPECT_EQ(reader.ends(), 0) << reader.said();
+  EXPECT_NE(reader.said().find("received: \n"), std::string::npos) << "an empty line is one, too";
+  EXPECT_NE(reader.said().find("the writer has gone\n"), std::string::npos);
+  EXPECT_FALSE(fs::exists(path));
+}
+
+TEST_P(Examples, FifoWriterIsInterrupted) {
+  const std::string path = testing::TempDir() + "fifo-" + std::to_string(::getpid());
+  for (const bool with_reader : {false, true}) {
+    program writer("fifo_writer", {path}, GetParam());
+    ASSERT_TRUE(writer.says("waiting for a reader"));
+    std::unique_ptr<program> reader;
+    if (with_reader) {
+      reader = std::make_unique<program>("fifo_reader", words{path});
+      ASSERT_TRUE(writer.says("type a line, or exit\n"));
+    }
+    ::kill(writer.pid(), SIGINT);
+    EXPECT_EQ(writer.ends(), 130);
+    if (with_reader) {
+      EXPECT_EQ(reader->ends(), 0);
+    }
+    EXPECT_FALSE(fs::exists(path));
+  }
+}
+
+TEST_P(Examples, FifoReaderWithoutAWriterSaysWhatIsMissing) {
+  program p("fifo_reader", {"/nowhere/fifo"}, GetParam());
+  EXPECT_EQ(p.ends(), 2);
+  EXPECT_EQ(lines_with(p.said(), "create it first").size(), 1u) << p.said();
+}
+
+TEST_P(Examples, LogCollector) {
+  program p("log_collector", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  for (int process = 0; process != 8; ++process) {
+    const words logged = lines_with(p.said(), "] process " + std::to_string(process) + ", step ");
+    EXPECT_EQ(logged.size(), process < 2 ? 3u : 5u) << p.said();
+    for (std::size_t i = 0; i != logged.size(); ++i) {
+      EXPECT_TRUE(logged[i].ends_with("step " + std::to_string(i))) << logged[i];
+    }
+  }
+  EXPECT_NE(p.said().find("36 lines; 8 processes logged, 2 of which were killed\n"), std::string::npos) << p.said();
+}
+
+TEST_P(Examples, SpeedIsChecked) {
+  program p("shm_producer_consumer", {"--speed=0"}, GetParam());
+  EXPECT_NE(p.ends(), 0);
+  EXPECT_NE(p.said().find("--speed"), std::string::npos) << p.said();
+}
+
+INSTANTIATE_TEST_SUITE_P(On, Examples, testing::Bool(),
+                         [](const auto& test) { return test.param ? "ATerminal" : "APipe"; });
+
+}  // namespace
