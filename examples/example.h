@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -34,6 +37,14 @@ void say(fmt::format_string<Args...> format, Args&&... args) {
   fmt::print(format, std::forward<Args>(args)...);
   std::fputc('\n', stdout);
   std::fflush(stdout);
+}
+
+// Text of a fixed size, as a message has it; cut short if longer, and ended by 0.
+template <std::size_t N>
+std::array<char, N> text(std::string_view from) {
+  std::array<char, N> to{};
+  from.copy(to.data(), N - 1);
+  return to;
 }
 
 // Work takes time; --speed makes it less.

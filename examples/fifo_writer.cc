@@ -30,9 +30,7 @@ int main(int argc, char** argv) {
   if (!out) return fmt::print(stderr, "{}\n", out.error().message), 2;
   example::say("type a line, or exit");
   for (std::string typed; std::getline(std::cin, typed) && typed != "exit";) {
-    example::fifo_line line{};
-    typed.copy(line.data(), line.size() - 1);
-    if (out->push(line) == millrace::status::ok) continue;
+    if (out->push(example::text<256>(typed)) == millrace::status::ok) continue;
     example::say("the reader has gone");
     return 1;
   }

@@ -23,27 +23,33 @@ int main(int argc, char** argv) {
 
   using log = millrace::channel<entry>;
   auto collected = example::need(log::create(millrace::location::anonymous(), {.capacity = 64, .members = 16}));
-  auto in = example::need(collected.attach_receiver());
 
-  example::family family;
+  example::family collector;
+  collector.start([&] {
+    auto in = example::need(collected.attach_receiver());
+    int lines = 0;
+    for (const entry& e : in) {  // until the last sender has left or been killed
+      example::say("[{}] {}", e.from, e.text.data());
+      ++lines;
+    }
+    example::say("{} lines; 8 processes logged, 2 of which were killed", lines);
+  });
+
+  // As long as this process could send, too, the log has no end: some of the others may be
+  // done before the last of them has come.
+  const auto until_all_are_done = example::need(collected.attach_sender());
+  example::family processes;
   for (int process = 0; process != 8; ++process) {
-    family.start([&, process] {
+    processes.start([&, process] {
       auto out = example::need(collected.attach_sender());
       std::minstd_rand random(static_cast<unsigned>(process + 1));
       for (std::uint32_t i = 0; i != 5; ++i) {
         if (process < 2 && i == 3) ::raise(SIGKILL);
-        entry e{::getpid(), i, {}};
-        fmt::format_to_n(e.text.data(), e.text.size() - 1, "process {}, step {}", process, i);
+        const entry e{::getpid(), i, example::text<120>(fmt::format("process {}, step {}", process, i))};
         if (out.push(e) != millrace::status::ok) return;
         one.works(100ms * static_cast<double>(random() % 10) / 10);
       }
     });
   }
-
-  int lines = 0;
-  for (const entry& e : in) {  // until the last sender has left or been killed
-    example::say("[{}] {}", e.from, e.text.data());
-    ++lines;
-  }
-  example::say("{} lines; {} processes logged, 2 of which were killed", lines, 8);
+  processes.wait();
 }

@@ -1,19 +1,11 @@
 // The same through a POSIX message queue: ten messages of text, kept by the kernel.
 #include <array>
-#include <cstring>
 #include <string>
-#include <string_view>
 
 #include "examples/example.h"
 #include "millrace/posix_mq.h"
 
 using namespace std::chrono_literals;
-
-struct text {
-  std::array<char, 256> characters;
-
-  std::string_view view() const { return {characters.data(), ::strnlen(characters.data(), characters.size())}; }
-};
 
 int main(int argc, char** argv) {
   CLI::App app("A producer sends ten messages through a POSIX message queue, a consumer receives them.");
@@ -21,7 +13,8 @@ int main(int argc, char** argv) {
   one.add_to(app);
   CLI11_PARSE(app, argc, argv);
 
-  using queue = millrace::posix_mq<text>;
+  using line = std::array<char, 256>;
+  using queue = millrace::posix_mq<line>;
   const std::string name = "/millrace-example-" + std::to_string(::getpid());
   example::need(queue::create(name, 10));
   // Both have it open: without a name it goes with them.
@@ -31,17 +24,16 @@ int main(int argc, char** argv) {
 
   example::family family;
   family.start([&] {
-    text m;
+    line m;
     for (int i = 0; i != 10 && in.pop(m) == millrace::status::ok; ++i) {
-      example::say("received: {}", m.view());
+      example::say("received: {}", m.data());
       one.works(2s);
     }
   });
 
   for (int i = 0; i != 10; ++i) {
-    text m{};
-    fmt::format_to_n(m.characters.data(), m.characters.size() - 1, "message {}", i);
-    example::say("sending: {}", m.view());
+    const line m = example::text<256>(fmt::format("message {}", i));
+    example::say("sending: {}", m.data());
     if (out.push(m) != millrace::status::ok) return 1;
     one.works(1s);
   }

@@ -1,6 +1,5 @@
 // A parent greets its child through an anonymous pipe.
 #include <array>
-#include <string_view>
 
 #include "examples/example.h"
 #include "millrace/pipe.h"
@@ -15,7 +14,5 @@ int main() {
     if (pipe.in.pop(heard) == millrace::status::ok) example::say("the child read: {}", heard.data());
   });
 
-  line greeting{};
-  std::string_view("Greetings").copy(greeting.data(), greeting.size() - 1);
-  return pipe.out.push(greeting) == millrace::status::ok ? 0 : 1;
+  return pipe.out.push(example::text<25>("Greetings")) == millrace::status::ok ? 0 : 1;
 }

@@ -94,7 +94,8 @@ class stream : public Ring {
 // It ends, as a pipe does, when the last sender has gone, or the last receiver, be it
 // that they leave or that they are killed; or when anybody calls close(). Pushes
 // then say closed, and pops when they have had what was pushed before. A side on which
-// nobody has been yet has not gone. An ended channel stays so, and keeps its name
+// nobody has been yet has not gone; whoever starts others that are to send keeps a sender of
+// its own until they have come. An ended channel stays so, and keeps its name
 // until that is unlinked. With `keep_open` only close() ends it: senders and
 // receivers may come and go, and what is in it waits for the next.
 //
