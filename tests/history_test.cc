@@ -96,7 +96,7 @@ struct notes {
     for (const auto& p : pushed) h.sent.push_back(p.size());
     for (const auto& p : pushed) h.pushed.emplace_back(p);
     for (const log& l : received) h.received.emplace_back(l);
-    constexpr flaw wrong{{"file", 1, "push"}, {"file", 2, "pop"}, "why"};
+    constexpr flaw wrong{{"file", 1, "push"}, {"file", 2, "pop"}, "why", "why it seems to work alone"};
     const auto s = tell(h, wrong);
     return s ? s->text + " | " + std::string(s->blamed.text) : "";
   }
