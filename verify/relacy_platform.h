@@ -25,6 +25,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "millrace/deadline.h"
@@ -187,58 +188,127 @@ inline void log(site where, const char* what, const void* object = nullptr) {
 // jumps out of its body, as no destructor runs in a killed process.
 class mortality {
  public:
-  enum class what : std::uint8_t { other, store };
+  enum class what : std::uint8_t { other, store, payload };
 
   // Runs `body` as the calling thread's. It dies before one of its first `most`
   // steps, or not at all: the search decides. False if it died.
   template <class Body>
   static bool run(unsigned most, Body&& body) {
-    fates_[me()].left = rl::rand(most + 1);
-    fates_[me()].mortal = true;
-    const bool lives = _setjmp(fates_[me()].out) == 0;
-    if (lives) body();
-    fates_[me()].mortal = false;
-    return lives;
+    return run_as({.now = stage::living, .left = rl::rand(most + 1)}, body) == stage::living;
+  }
+
+  // Where it would die the kernel marks it (`mark`), and it runs on: for at most `after`
+  // steps, until it would wait, or until somebody has awaited its end.
+  template <class Body>
+  static bool run_lingering(unsigned most, unsigned after, std::function<void()> mark, Body&& body) {
+    return run_as({.now = stage::living, .left = rl::rand(most + 1), .mark = std::move(mark), .after = after}, body) ==
+           stage::living;
+  }
+
+  // It dies before its first access to a payload.
+  template <class Body>
+  static void run_to_payload(Body&& body) {
+    run_as({.now = stage::living, .left = never, .to_payload = true}, body);
   }
 
   // The calling thread begins a call of a ring.
   static void begin_call() noexcept {
-    fates_[me()].commits = 0;
-    fates_[me()].last = none;
+    mine().commits = 0;
+    mine().last = none;
   }
 
   // How often the calling thread has done the step by which its call pushes or pops,
   // since begin_call: a store of that function which is the last of it.
-  static unsigned commits() noexcept { return fates_[me()].commits; }
+  static unsigned commits() noexcept { return mine().commits; }
 
   static void step(site s, what kind = what::other) {
-    fate& mine = fates_[me()];
-    if (!mine.mortal) return;
-    if (mine.last.kind == what::store && commits_in(mine.last.where)) ++mine.commits;
-    if (mine.left-- == 0) {
-      log(s, "SIGKILL");
-      _longjmp(mine.out, 1);
+    fate& f = mine();
+    if (f.now == stage::immortal) return;
+    if (f.last.kind == what::store && commits_in(f.last.where)) ++f.commits;
+    f.last = none;
+    if (f.now == stage::living && f.left == 0 && f.mark) begin_to_linger(f);
+    if (f.now == stage::lingering) {
+      // Others run up to here, and nobody between here and the step.
+      rl::ctx().enable_preemption();
+      rl::ctx().sched();
+      rl::ctx().disable_preemption();
     }
-    mine.last = {s, kind};
+    if (f.left == 0 || f.now == stage::ended || (f.to_payload && kind == what::payload)) die(s);
+    --f.left;
+    f.last = {s, kind};
+  }
+
+  static void before_wait(site s) {
+    if (mine().now == stage::lingering) die(s);
+  }
+
+  // The end of `thread` is awaited: it does no further step. What it knew then, of all
+  // threads, if it has run on after a mark.
+  static const rl::timestamp_t* end(std::size_t thread, const rl::timestamp_t* knows) noexcept {
+    fate& f = fates()[thread];
+    if (f.now == stage::lingering) {
+      f.now = stage::ended;
+      note_last_words(f, knows);
+    }
+    return f.marked ? f.last_words.data() : nullptr;
   }
 
   static void before_execution() noexcept {
-    for (fate& f : fates_) f.mortal = false;
+    std::for_each_n(fates(), most_threads, [](fate& f) { f.now = stage::immortal, f.marked = false; });
   }
 
  private:
+  static constexpr std::size_t most_threads = 9;  // Relacy's own included
+  enum class stage : std::uint8_t { immortal, living, lingering, ended, dead };
+  static constexpr unsigned never = ~0u;
   struct done {
     site where;
     what kind;
   };
   static constexpr done none{{"", "", 0}, what::other};
   struct fate {
-    bool mortal;
-    unsigned left;
-    unsigned commits;
-    done last;
-    jmp_buf out;
+    stage now = stage::immortal;
+    unsigned left = 0;  // steps before death, or the mark
+    bool to_payload = false;
+    std::function<void()> mark{};
+    unsigned after = 0;  // the mark, likewise
+    bool marked = false;
+    std::array<rl::timestamp_t, most_threads> last_words{};
+    unsigned commits = 0;
+    done last = none;
   };
+
+  template <class Body>
+  static stage run_as(const fate& f, Body&& body) {
+    mine() = f;
+    if (_setjmp(*out()) == 0) {
+      body();
+      if (preemption_is_off(mine())) rl::ctx().enable_preemption();
+    }
+    if (mine().now != stage::ended) note_last_words(mine(), rl::ctx().threadx_->acq_rel_order_);
+    return std::exchange(mine().now, stage::immortal);
+  }
+
+  static void note_last_words(fate& f, const rl::timestamp_t* knows) noexcept {
+    std::copy_n(knows, rl::ctx().get_thread_count(), f.last_words.begin());
+  }
+
+  static void begin_to_linger(fate& f) {
+    f.now = stage::immortal;
+    f.mark();
+    f.marked = true;
+    f.now = stage::lingering;
+    f.left = rl::rand(f.after + 1);
+    rl::ctx().disable_preemption();
+  }
+  static bool preemption_is_off(const fate& f) noexcept { return f.now == stage::lingering || f.now == stage::ended; }
+
+  [[noreturn]] static void die(site s) {
+    log(s, "SIGKILL");
+    if (preemption_is_off(mine())) rl::ctx().enable_preemption();
+    if (mine().now != stage::ended) mine().now = stage::dead;
+    _longjmp(*out(), 1);
+  }
 
   static bool commits_in(const site& s) noexcept {
     using namespace std::string_view_literals;
@@ -249,8 +319,14 @@ class mortality {
   }
 
   static std::size_t me() noexcept { return static_cast<std::size_t>(rl::ctx().current_thread()); }
+  static fate& mine() noexcept { return fates()[me()]; }
+  static jmp_buf* out() noexcept { return &out_[me()]; }
 
-  static inline std::array<fate, 9> fates_{};
+  static fate* fates() noexcept {
+    static std::array<fate, most_threads> all;
+    return all.data();
+  }
+  static inline jmp_buf out_[most_threads];
 };
 
 // What Relacy's memory model leaves out: load buffering, stores that overtake each
@@ -342,13 +418,13 @@ struct relacy_platform {
   class plain {
    public:
     void read(T& out, site s = site::here()) const noexcept {
-      mortality::step(s);
+      mortality::step(s, mortality::what::payload);
       if (recorder::installed != nullptr) tell({.what = step::kind::read, .where = s, .object = object_.entry()});
       out = (*object_)(info(s)).load().value;
       if (recorder::installed != nullptr) recorder::installed->returned(bits::of(out));
     }
     void write(const T& in, site s = site::here()) noexcept {
-      mortality::step(s);
+      mortality::step(s, mortality::what::payload);
       if (recorder::installed != nullptr) {
         tell({.what = step::kind::write, .where = s, .object = object_.entry(), .left = bits::of(in)});
       }
@@ -376,6 +452,7 @@ struct relacy_platform {
   static millrace::wait_result wait(const atomic<std::uint32_t>& word, std::uint32_t expected, millrace::deadline until,
                                     site s = site::here()) noexcept {
     mortality::step(s);
+    mortality::before_wait(s);
     rl::context& c = rl::ctx();
     c.sched();
     const void* const object = word.object_.entry();
@@ -442,10 +519,23 @@ struct relacy_platform {
     log(s, "heavy fence ends");
   }
 
-  // The model's killed have stopped before they are marked.
-  static void await_end(site /*s*/ = site::here()) noexcept {}
+  // Whoever ran on after its mark does so no more, and what it did is known.
+  static void await_end(site s = site::here()) noexcept {
+    rl::context& c = rl::ctx();
+    for (rl::thread_id_t i = 0; i != c.get_thread_count(); ++i) {
+      const auto thread = static_cast<std::size_t>(i);
+      const rl::timestamp_t* const done = mortality::end(thread, threads_[thread]->acq_rel_order_);
+      if (done == nullptr) continue;
+      log(s, "the end of one that was killed is awaited");
+      rl::timestamp_t* const known = c.threadx_->acq_rel_order_;
+      for (rl::thread_id_t k = 0; k != c.get_thread_count(); ++k) known[k] = std::max(known[k], done[k]);
+    }
+  }
 
-  static void relax(unsigned /*turn*/, site s = site::here()) noexcept { rl::yield(1, info(s)); }
+  static void relax(unsigned /*turn*/, site s = site::here()) noexcept {
+    mortality::before_wait(s);
+    rl::yield(1, info(s));
+  }
 
   // How far each thread's steps are known to the calling one (happens-before).
   static std::uint64_t known_of(unsigned thread) noexcept { return rl::ctx().threadx_->acq_rel_order_[thread]; }

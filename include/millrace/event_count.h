@@ -62,15 +62,12 @@ class event_count {
     Platform::light_fence();
     // relaxed: the fences alone decide whether the announcement is seen (E2).
     std::uint32_t now = word_.load(std::memory_order_relaxed);
-    for (unsigned turn = 0; (now & sleepers) != 0; ++turn) {
-      const std::uint32_t next = (now & ~sleepers) + epoch_step;
-      // relaxed: it hands over nothing but its number. Whoever wakes, looks again.
-      if (word_.compare_exchange_strong(now, next, std::memory_order_relaxed, std::memory_order_relaxed)) {
-        Platform::wake_all(word_);
-        return;
-      }
-      Platform::relax(turn);
-      now = word_.load(std::memory_order_relaxed);
+    if ((now & sleepers) == 0) return;
+    const std::uint32_t next = (now & ~sleepers) + epoch_step;
+    // relaxed: it hands over nothing but its number. Whoever wakes, looks again. Fails only
+    // if another notifier has cleared the flag since, and wakes those whom we saw (E1, E2).
+    if (word_.compare_exchange_strong(now, next, std::memory_order_relaxed, std::memory_order_relaxed)) {
+      Platform::wake_all(word_);
     }
   }
 

@@ -93,15 +93,11 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
 
  public:
   static constexpr std::string_view kind = "mpmc_ring";
-  static constexpr std::uint32_t max_members = 1u << 12;
 
   static std::string refuse(const geometry& g) {
     if (!std::has_single_bit(g.capacity) || g.capacity > (std::uint64_t{1} << 31)) {
       return "capacity " + std::to_string(g.capacity) + " is not a power of two from 1 to 2147483648; try " +
              std::to_string(std::bit_ceil(std::clamp<std::uint64_t>(g.capacity, 1, std::uint64_t{1} << 31)));
-    }
-    if (g.members < 1 || g.members > max_members) {
-      return "members " + std::to_string(g.members) + " is not from 1 to " + std::to_string(max_members);
     }
     return {};
   }
@@ -223,6 +219,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
   static constexpr word orphan_state = 3;   // its consumer died
   static constexpr unsigned redeliverer_bits = 13;
   static constexpr word nobody = 0;
+  static_assert(max_members - 1 <= member_mask && max_members < word{1} << redeliverer_bits);
 
   static constexpr word position(word w) noexcept { return w >> (member_bits + state_bits); }
   static constexpr word member_of(word w) noexcept { return w & member_mask; }

@@ -20,8 +20,9 @@
 //   heavy_fence   and loads B, and another stores B, calls heavy_fence and loads
 //                 A, then at least one of the loads sees the other's store. A
 //                 light fence is free; a heavy one may cost microseconds.
-//   await_end     called when another process is known to have been killed. When it
-//                 returns, no thread of that process will do another step.
+//   await_end     called when the kernel has marked another process as ended. When it
+//                 returns, no thread of that process will do another step, and those
+//                 that it has done since the mark happen before the return.
 //   relax         in a loop that waits for another thread: let it run. The
 //                 argument counts the turns of the loop.
 //   spins         how many turns to poll before sleeping.

@@ -84,7 +84,7 @@ class robust_mutex {
   }
 
   // If the last member in `who`'s place, now dead, holds it: lets it go on its behalf,
-  // inconsistent.
+  // inconsistent. Wakes nobody: `alarm` follows.
   void settle(const membership<Platform>& who) noexcept {
     // relaxed: the word of a dead owner changes only by a CAS such as this.
     word now = word_.load(std::memory_order_relaxed);
@@ -94,7 +94,6 @@ class robust_mutex {
                                       std::memory_order_relaxed)) {
       who.all.count(recovery::lock_taken_over);
     }
-    released_.notify();
   }
 
   void alarm() noexcept { released_.alarm(); }
@@ -103,6 +102,7 @@ class robust_mutex {
   static constexpr unsigned owner_bits = 13;
   static constexpr std::uint32_t nobody = 0;
   static constexpr word inconsistent = word{1} << owner_bits;
+  static_assert(max_members < inconsistent);
   static constexpr word turn = inconsistent << 1;
 
   static constexpr std::uint32_t owner_of(word w) noexcept {

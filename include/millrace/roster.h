@@ -11,6 +11,8 @@
 
 namespace millrace {
 
+inline constexpr std::uint32_t max_members = 1u << 12;  // a number fits where algorithms pack one into a word
+
 enum class recovery : std::uint8_t {
   place_taken_over,
   push_undone,

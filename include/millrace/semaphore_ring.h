@@ -42,8 +42,8 @@ namespace millrace {
 //     ought to be: whoever gets the lock after a death recounts them. That voids
 //     those in the hands of the living, who see it under the lock, before they use
 //     them, and take new ones; and a V that the recount has been ahead of does
-//     nothing. A recounter that is killed leaves the lock inconsistent, and the
-//     next one starts over.
+//     nothing. A recounter that is killed has not noted the deaths yet, and the next one
+//     starts over.
 //  T4 The one write of tail (head) is the commit point, as in mutex_ring: a caller
 //     killed before it has pushed (popped) nothing, after it everything.
 //
@@ -209,7 +209,7 @@ class semaphore_ring : public ring_calls<semaphore_ring<T, Platform>, T, Platfor
       return status::corrupt;
     }
     const std::uint32_t deaths = who_.all.deaths();
-    if (got == lock_result::owner_died || !recounted_for(deaths)) {
+    if (!recounted_for(deaths)) {
       const auto used = static_cast<std::uint32_t>(stored);
       shared_->free.recount(static_cast<std::uint32_t>(capacity_) - used);
       shared_->used.recount(used);
@@ -220,7 +220,6 @@ class semaphore_ring : public ring_calls<semaphore_ring<T, Platform>, T, Platfor
       shared_->deaths.write(deaths);
       who_.all.count(recovery::permit_recount);
     }
-    if (got == lock_result::owner_died) shared_->mutex.make_consistent();
     return status::ok;
   }
 
@@ -313,13 +312,16 @@ class semaphore_ring : public ring_calls<semaphore_ring<T, Platform>, T, Platfor
       shared_->mutex.unlock();
       return {status::corrupt, 0};
     }
+    if (there == 0) {
+      shared_->mutex.unlock();
+      return {status::closed, 0};
+    }
     const std::uint64_t n = std::min<std::uint64_t>(there, m.size());
     for (std::uint64_t i = 0; i != n; ++i) slots_[(h + i) % capacity_].read(m[i]);
     Platform::light_fence();  // the compiler must not free a slot before it is read
     shared_->head.store(h + n, std::memory_order_relaxed);
     const permits popped{static_cast<std::uint32_t>(n), shared_->free.generation()};
     shared_->mutex.unlock();
-    if (n == 0) return {status::closed, 0};
     shared_->free.release(popped);
     return {status::ok, n};
   }

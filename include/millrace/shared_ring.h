@@ -23,8 +23,6 @@
 
 namespace millrace {
 
-inline constexpr std::uint32_t max_members = 1u << 12;
-
 struct ring_options {
   std::uint64_t capacity = 1024;            // messages; each ring says which numbers it takes
   std::uint32_t members = 128;              // handles that may be attached at once

@@ -47,7 +47,7 @@ explainable named(const std::string& name) {
   }
   std::vector<const mutant*> fitting;
   std::string their_names;
-  for (const mutant& m : explainable_mutants()) {
+  for (const mutant& m : header_mutants()) {
     if (m.name() == as_name(name)) return of_mutant(m);
     if (m.name().find(as_name(name)) == std::string::npos) continue;
     fitting.push_back(&m);
@@ -108,7 +108,9 @@ int run(int argc, char** argv) {
   }
   if (r.list) {
     for (const explainable& e : explainables()) fmt::print("{:<18} {}\n", e.name, e.what);
-    for (const mutant& m : explainable_mutants()) fmt::print("{}\n{:<18} {}: {}\n", m.name(), "", m.text, m.change);
+    for (const mutant& m : header_mutants()) {
+      fmt::print("{}\n{:<18} {}: {}{}\n", m.name(), "", m.text, m.change, m.reason.empty() ? "" : " (no model fails)");
+    }
     return explained;
   }
   if (r.name.empty()) {

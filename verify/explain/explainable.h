@@ -45,8 +45,8 @@ std::vector<explainable> zoo();
 // Of what the threads of a model share. Throws a std::runtime_error if it is not known.
 layout layout_of(const model& m, std::size_t threads);
 
-// The mutants that some model has to kill.
-const std::vector<mutant>& explainable_mutants();
+// The mutants of all shipped headers.
+const std::vector<mutant>& header_mutants();
 
 // Asks the models which of them kills it: seconds. Throws a std::runtime_error
 // that says why if there is no execution to tell.

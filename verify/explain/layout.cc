@@ -46,6 +46,12 @@ std::string lock_word(const bits& b) {
                      (b.words[0] >> 13 & 1) != 0 ? ", inconsistent" : "");
 }
 
+// attendance's.
+std::string role(const bits& b) {
+  static constexpr std::array roles{"none", "sender", "receiver"};
+  return b.words[0] < roles.size() ? roles[b.words[0]] : number(b);
+}
+
 // roster's.
 std::string life(const bits& b) {
   using roster = millrace::roster<millrace::native>;
@@ -151,6 +157,19 @@ layout vyukov_layout(std::size_t slots) {
   return self_describing(
       {{"tail", number}, {"head", number}}, number, [](const bits& b) { return b.words[0]; },
       [slots](const bits& b, std::size_t i) { return b.words[0] % slots != i; }, slots);
+}
+
+layout attendance_words(std::size_t members) {
+  return words(with_attendance({{{"ended", number}, {"signal", number}}, {}}, members).variables);
+}
+
+layout with_attendance(layout ring, std::size_t members) {
+  ring.variables.push_back({"senders that came", number});
+  ring.variables.push_back({"receivers that came", number});
+  for (std::size_t i = 0; i != members; ++i) {
+    ring.variables.push_back({fmt::format("{}'s role", static_cast<char>('A' + i)), role});
+  }
+  return ring;
 }
 
 layout with_roster(layout ring, std::size_t members) {

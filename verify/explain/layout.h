@@ -43,6 +43,10 @@ layout buffer_layout(std::vector<variable> before, std::size_t slots);
 // A slot is a sequence number and a message.
 layout vyukov_layout(std::size_t slots);
 
+// What an attendance of so many members adds to a ring's, and one without a ring.
+layout with_attendance(layout ring, std::size_t members);
+layout attendance_words(std::size_t members);
+
 // What a roster of so many members adds to a ring's: it comes behind it.
 layout with_roster(layout ring, std::size_t members);
 

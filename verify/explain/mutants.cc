@@ -17,23 +17,26 @@ layout layout_of(const model& m, std::size_t threads) {
       {"event_count.liveness.to_and_fro", event_layout({{"turn", number}})},
   };
   if (const auto its_own = by_title.find(m.title()); its_own != by_title.end()) return its_own->second;
-  if (m.about == "mpmc_ring") return with_roster(mpmc_layout(m.capacity, threads + 1), threads + 1);
-  if (m.about == "spsc_ring") return with_roster(spsc_layout(m.capacity), threads + 1);
-  if (m.about == "mutex_ring") return with_roster(mutex_ring_layout(m.capacity), threads + 1);
-  if (m.about == "semaphore_ring") return with_roster(semaphore_ring_layout(m.capacity), threads + 1);
-  if (m.about == "robust_mutex") return with_roster(robust_mutex_words(), threads + 1);
+  const std::size_t members = threads + m.held;
+  if (m.about == "mpmc_ring") return with_roster(mpmc_layout(m.capacity, members), members);
+  if (m.about == "spsc_ring") return with_roster(spsc_layout(m.capacity), members);
+  if (m.about == "mutex_ring") return with_roster(mutex_ring_layout(m.capacity), members);
+  if (m.about == "semaphore_ring") return with_roster(semaphore_ring_layout(m.capacity), members);
+  if (m.about == "attendance" && m.capacity != 0) {
+    return with_roster(with_attendance(mpmc_layout(m.capacity, members), members), members);
+  }
+  if (m.about == "attendance") return with_roster(attendance_words(members), members);
+  if (m.about == "robust_mutex") return with_roster(robust_mutex_words(), members);
   if (m.about == "semaphore") return semaphore_words();
   if (m.about == "event_count") return event_layout({{"ready", number}, {"datum", number}});
   throw std::runtime_error(fmt::format("{}: where its variables lie is not known: add it to layout_of", m.title()));
 }
 
-const std::vector<mutant>& explainable_mutants() {
+const std::vector<mutant>& header_mutants() {
   static const std::vector<mutant> all = [] {
     std::vector<mutant> some;
     for (const std::string_view file : library_headers()) {
-      for (mutant& m : mutants_of(std::string(file), std::string(source_of(file)))) {
-        if (m.reason.empty()) some.push_back(std::move(m));
-      }
+      for (mutant& m : mutants_of(std::string(file), std::string(source_of(file)))) some.push_back(std::move(m));
     }
     return some;
   }();
@@ -41,6 +44,9 @@ const std::vector<mutant>& explainable_mutants() {
 }
 
 explainable of_mutant(const mutant& m) {
+  if (!m.reason.empty()) {
+    throw std::runtime_error(fmt::format("{}: no model fails, and none has to: {}", m.name(), m.reason));
+  }
   static const models all = all_models();
   const judgement j = judge(m, all);
   switch (j.how) {

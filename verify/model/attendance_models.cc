@@ -160,8 +160,9 @@ using channel = millrace::stream<millrace::mpmc_ring<message, relacy_platform>>;
 class draining : public scenario {
  public:
   enum class fate { lives, mortal, heir };
+  static constexpr std::uint64_t capacity = 2;
 
-  draining(unsigned senders, fate f) : scenario(senders + 1), memory_(2, senders + 1), fate_(f) {}
+  draining(unsigned senders, fate f) : scenario(senders + 1), memory_(capacity, senders + 1), fate_(f) {}
 
   void before() override {
     memory_.construct();
@@ -206,7 +207,9 @@ class draining : public scenario {
 // The only receiver takes something, and leaves or is killed: the sender is told.
 class undeliverable : public scenario {
  public:
-  undeliverable() : scenario(2), memory_(1, 2) {}
+  static constexpr std::uint64_t capacity = 1;
+
+  undeliverable() : scenario(2), memory_(capacity, 2) {}
 
   void before() override {
     memory_.construct();
@@ -240,6 +243,8 @@ class undeliverable : public scenario {
 // Everybody leaves, and it stays open.
 class keeping_open : public scenario {
  public:
+  static constexpr millrace::geometry shape{.capacity = 1, .members = 2, .keep_open = true};
+
   keeping_open() : scenario(2) {}
 
   void before() override {
@@ -254,8 +259,6 @@ class keeping_open : public scenario {
   void after() override { check(at(0).try_push(message::of(0, 0)) == status::ok, "what is kept open stays so"); }
 
  private:
-  static constexpr millrace::geometry shape{.capacity = 1, .members = 2, .keep_open = true};
-
   channel at(unsigned place) { return channel(bytes_, shape, members_[place]); }
 
   alignas(millrace::line_bytes) std::byte bytes_[2048];
@@ -271,8 +274,9 @@ auto maker(Arguments... arguments) {
 
 void add_attendance_models(models& to) {
   const auto add = [&](property shows, const char* name, const char* does,
-                       std::function<std::unique_ptr<scenario>()> make, std::vector<search> searches) {
-    to.push_back({"attendance", shows, name, does, std::move(make), std::move(searches)});
+                       std::function<std::unique_ptr<scenario>()> make, std::vector<search> searches,
+                       std::uint64_t capacity = 0) {
+    to.push_back({"attendance", shows, name, does, std::move(make), std::move(searches), capacity});
   };
   using enum property;
   add(safety, "opens", "enter | gone?", maker<opens>(), {exhaustive()});
@@ -289,19 +293,20 @@ void add_attendance_models(models& to) {
   add(liveness, "two_are_killed", "mortal leave gone? | the same | leave gone?", maker<all_go>(3u, 2u),
       {random_executions(60'000)});
   using enum draining::fate;
-  add(safety, "channel_kept_open", "enter leave | the same", maker<keeping_open>(), {preemptions(2)});
+  add(safety, "channel_kept_open", "enter leave | the same", maker<keeping_open>(), {preemptions(2)},
+      keeping_open::shape.capacity);
   add(liveness, "channel_ends", "push leave | pop until closed", maker<draining>(1u, lives),
-      {preemptions(2), random_executions(60'000)});
+      {preemptions(2), random_executions(60'000)}, draining::capacity);
   add(liveness, "channel_of_two_ends", "push leave | the same | pop until closed", maker<draining>(2u, lives),
-      {random_executions(60'000)});
+      {random_executions(60'000)}, draining::capacity);
   add(liveness, "channel_ends_in_death", "mortal push leave | pop until closed", maker<draining>(1u, mortal),
-      {preemptions(1), random_executions(60'000)});
+      {preemptions(1), random_executions(60'000)}, draining::capacity);
   add(liveness, "channel_ends_in_deaths", "mortal push leave | the same | pop until closed",
-      maker<draining>(2u, mortal), {random_executions(60'000)});
+      maker<draining>(2u, mortal), {random_executions(60'000)}, draining::capacity);
   add(liveness, "channel_ends_with_heirs", "mortal push leave heir | the same | pop until closed",
-      maker<draining>(2u, heir), {random_executions(60'000)});
+      maker<draining>(2u, heir), {random_executions(60'000)}, draining::capacity);
   add(liveness, "receivers_go", "push until closed | mortal pop leave", maker<undeliverable>(),
-      {preemptions(1), random_executions(60'000)});
+      {preemptions(1), random_executions(60'000)}, undeliverable::capacity);
 }
 
 }  // namespace verify

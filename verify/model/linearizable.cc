@@ -108,14 +108,15 @@ class search {
         if (q.size + c.count > capacity_) q.skip();
         if ((q.closed && c.count != 0) || q.size + c.count > capacity_) return false;
         for (const std::uint64_t id : ids) q.push(id);
-        return true;
+        return c.said != status::full || q.size == capacity_ || overlaps(i);
       case action::pop:
         q.skip();
         if (c.said == status::empty) return (q.size == 0 && !q.closed) || excused(i);
         if (c.said == status::closed) return q.size == 0 && q.closed;
         if (!q.starts_with(ids)) return false;
         q.pop(c.count);
-        return true;
+        q.skip();
+        return c.count >= c.asked || q.size == 0 || overlaps(i);
     }
     return false;
   }

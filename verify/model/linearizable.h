@@ -59,7 +59,8 @@ struct promise {
 // Searches for an order of the calls, consistent with `p`, in which each does to
 // a FIFO queue of `capacity` that holds `before` what it says it did, and which
 // leaves `left` in it. `busy` is allowed beside an overlapping call, `timed_out`
-// always. Calls of a thread are given in its order; at most 31.
+// always. A batch that stops short, without such a call, has left the queue full (empty). Calls of a thread are given
+// in its order; at most 31.
 bool linearizable(std::span<const call> calls, std::span<const std::uint64_t> before,
                   std::span<const std::uint64_t> left, std::size_t capacity, promise p);
 

@@ -28,9 +28,10 @@ std::string table_row(const model& m, const search& how, std::uint64_t execution
     if (c == '|') does += '\\';
     does += c;
   }
-  return fmt::format("| {} | {} | {} | {} | {} | {} | {} |", m.title(), does, bound(how), executions,
-                     how.how == search::kind::random ? "sampled" : "finished", bound(deeper(how)),
-                     how.how == search::kind::random ? "sampled" : "to its end");
+  return fmt::format("| {} | {} | {} | {} | {} |", m.title(), does, bound(how), executions,
+                     how.how == search::kind::random ? "sampled"
+                     : executions < how.most         ? "finished"
+                                                     : "stopped");
 }
 
 models all_models() {

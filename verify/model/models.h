@@ -24,6 +24,7 @@ struct model {
   std::function<std::unique_ptr<scenario>()> make;
   std::vector<search> searches;  // seconds in all; see `deeper`
   std::uint64_t capacity = 0;    // of the ring, if there is one
+  unsigned held = 0;             // places of members that were killed before it began
 
   std::string title() const;  // "mpmc_ring.safety.two_producers"
 };

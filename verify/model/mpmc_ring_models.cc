@@ -4,21 +4,26 @@
 namespace verify {
 
 void add_mpmc_ring_models(models& to) {
+  using enum property;
   using ring = millrace::mpmc_ring<message, relacy_platform>;
   // M4: empty and full held at an instant of the call.
   constexpr promise promised{promise::order::real_time, promise::failure::exact};
+  const search some = random_executions(60'000);
+  const search many = random_executions(400'000);
   add_models<ring>(to, promised, killed(true));
-  // What its heir lets go of, and what it had freed: in one execution of hundreds of thousands
-  // it dies just between the two, and a third is late to see it.
-  add_models<ring>(to, promised,
-                   {{property::safety,
-                     "redeliverers_heir_lets_go",
-                     1,
-                     1,
-                     1,
-                     "mortal pop? | mortal pop? heir pop? | pop?",
-                     {random_executions(400'000)},
-                     true}});
+  const std::vector<scenario_text> recovering = {
+      // What its heir lets go of, and what it had freed: in one execution of hundreds of thousands
+      // it dies just between the two, and a third is late to see it.
+      {safety, "redeliverers_heir_lets_go", 1, 1, 1, "mortal pop? | mortal pop? heir pop? | pop?", {many}, true},
+      // What has been settled names who held the one before.
+      {safety, "behind_a_skipped_slot", 4, 0, 0, "mortal push? | mortal push? heir push? push? | pop?", {some}},
+      {safety, "behind_an_orphan", 4, 0, 4, "mortal pop? | mortal pop? heir pop? | pop? push?", {some}},
+      // A death is done with only as far as it had been reported when the orphans were looked for.
+      {liveness, "another_death", 1, 0, 1, "mortal pop? heir push* | pop", {preemptions(2)}, true},
+      // Who was told busy, as another redelivered, is woken when that one lets go.
+      {liveness, "two_in_dead_hands", 2, 0, 2, "pop | pop", {preemptions(2)}, false, false, 2},
+  };
+  add_models<ring>(to, promised, recovering);
   add_models<ring>(to, promised, one_to_one(4));
   add_models<ring>(to, promised, many_to_many(4));
 }

@@ -61,7 +61,11 @@ std::vector<thread_program> parse_programs(std::string_view text) {
     bool heir = false;
     for (const std::string_view word : split(thread, ' ')) {
       if (word == "mortal") {
-        p.mortal = true;
+        p.fate = thread_program::fate::mortal;
+      } else if (word == "lingering") {
+        p.fate = thread_program::fate::lingering;
+      } else if (word == "stopped") {
+        p.fate = thread_program::fate::stopped;
       } else if (word == "heir") {
         heir = true;
       } else {
@@ -69,6 +73,7 @@ std::vector<thread_program> parse_programs(std::string_view text) {
       }
     }
   }
+  if (text.ends_with('|')) programs.emplace_back();  // one that does nothing
   return programs;
 }
 

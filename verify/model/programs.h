@@ -28,7 +28,9 @@ namespace verify {
 //
 // Threads are set apart by |. A thread whose program starts with `mortal` may be
 // killed before any of its steps. What follows `heir` is then done by the next
-// member in its place.
+// member in its place. One that starts with `lingering` is mortal, too, and runs on for
+// some steps when the kernel has marked it. One that starts with `stopped` may stop for
+// ever before any of its steps, alive: then it is only asked that the others end.
 struct operation {
   enum class manner : std::uint8_t { waits, once, timed, retries };
   action what;
@@ -38,7 +40,7 @@ struct operation {
 };
 
 struct thread_program {
-  bool mortal = false;
+  enum class fate : std::uint8_t { lives, mortal, lingering, stopped } fate = fate::lives;
   std::vector<operation> operations;
   std::vector<operation> heirs;
 };
@@ -112,6 +114,7 @@ class programs : public scenario {
     unsigned stored = 0;
     bool bereft = false;  // somebody has died before, and is settled
     bool drops = false;   // delivery::drop
+    unsigned held = 0;    // of those stored, by as many members that were killed popping
   };
 
   programs(const setting& s, std::string_view text, promise p) : programs(s, parse_programs(text), p) {}
@@ -119,7 +122,7 @@ class programs : public scenario {
   void before() override {
     memory_.construct(setting_.bereft);
     journal_.clear();
-    Ring ring = memory_.attach(threads());
+    Ring ring = memory_.attach(witness_);
     for (unsigned i = 0; i != setting_.laps; ++i) {
       message m = message::of(threads(), i);
       check(ring.try_push(m) == status::ok && ring.try_pop(m) == status::ok, "an idle ring moves messages");
@@ -127,27 +130,48 @@ class programs : public scenario {
     for (unsigned i = 0; i != setting_.stored; ++i) {
       check(ring.try_push(message::of(threads(), i)) == status::ok, "an idle ring has room");
     }
+    for (unsigned i = 0; i != setting_.held; ++i) {
+      mortality::run_to_payload([&] {
+        Ring its_own = memory_.attach(threads() + i);
+        pop(its_own, {action::pop, operation::manner::once, 1, false}, threads() + i);
+      });
+    }
+    for (unsigned i = 0; i != setting_.held; ++i) memory_.bury(threads() + i);
   }
 
   void thread(unsigned index) override {
     const thread_program& mine = programs_[index];
     unsigned sent = 0;
-    if (!mine.mortal) return run(index, mine.operations, sent);
-    if (!mortality::run(most_steps, [&] { run(index, mine.operations, sent); })) {
-      const bool batches =
-          std::any_of(mine.operations.begin(), mine.operations.end(), [](const operation& o) { return o.batch; });
-      journal_.cut_short(index, batches);
-      memory_.bury(index, !mine.heirs.empty());
+    const auto body = [&] { run(index, mine.operations, sent); };
+    switch (mine.fate) {
+      case thread_program::fate::lives:
+        return body();
+      case thread_program::fate::stopped:
+        (void)mortality::run(most_steps, body);
+        return;
+      case thread_program::fate::mortal:
+        if (!mortality::run(most_steps, body)) bury(index);
+        break;
+      case thread_program::fate::lingering:
+        if (!mortality::run_lingering(
+                most_steps, most_last_steps, [this, index] { memory_.mark(index); }, body)) {
+          bury(index);
+        }
+        break;
     }
     sent = most_sent;  // whatever it had sent
     run(index, mine.heirs, sent);
   }
 
   void after() override {
+    if (has(thread_program::fate::stopped)) return;
     std::array<std::uint64_t, 16> before{};
     for (unsigned i = 0; i != setting_.stored; ++i) before[i] = message::of(threads(), i).id;
     std::array<std::uint64_t, 16> left{};
+    const std::uint64_t size = memory_.attach(witness_).size_approx();
     const std::size_t count = drain(left);
+    check(size <= setting_.capacity, "a ring holds at most its capacity");
+    check(size == count || somebody_dies(), "what an idle ring holds is known");
     if (linearizable(journal_.calls(), std::span(before).first(setting_.stored), std::span(left).first(count),
                      setting_.capacity, promise_)) {
       return check_room();
@@ -158,6 +182,7 @@ class programs : public scenario {
 
  private:
   static constexpr unsigned most_steps = 40;
+  static constexpr unsigned most_last_steps = 3;
   static constexpr unsigned most_sent = 16;  // by one thread, or its heir
 
   programs(const setting& s, std::vector<thread_program> text, promise p)
@@ -165,8 +190,25 @@ class programs : public scenario {
         setting_(s),
         promise_(p),
         programs_(std::move(text)),
-        memory_(s.capacity, threads() + 1, s.drops ? millrace::delivery::drop : millrace::delivery::redeliver) {
+        witness_(static_cast<unsigned>(
+            std::ranges::find(programs_, thread_program::fate::lives, &thread_program::fate) - programs_.begin())),
+        memory_(s.capacity, threads() + s.held, s.drops ? millrace::delivery::drop : millrace::delivery::redeliver) {
+    EXPECT_LT(witness_, threads()) << "somebody has to live";
     promise_.drops = s.drops;
+  }
+
+  bool has(enum thread_program::fate f) const {
+    return std::ranges::find(programs_, f, &thread_program::fate) != programs_.end();
+  }
+  bool somebody_dies() const {
+    return setting_.held != 0 || has(thread_program::fate::mortal) || has(thread_program::fate::lingering);
+  }
+
+  void bury(unsigned index) {
+    const thread_program& its = programs_[index];
+    journal_.cut_short(
+        index, std::any_of(its.operations.begin(), its.operations.end(), [](const operation& o) { return o.batch; }));
+    memory_.bury(index, !its.heirs.empty());
   }
 
   void run(unsigned index, const std::vector<operation>& operations, unsigned& sent) {
@@ -201,11 +243,11 @@ class programs : public scenario {
     millrace::batch_result moved{};
     if (o.batch) {
       moved = o.how == operation::manner::once    ? ring.try_push_n(all)
-              : o.how == operation::manner::timed ? ring.push_n_until(all, passed)
+              : o.how == operation::manner::timed ? ring.push_n_for(all, passed)
                                                   : ring.push_n(all);
     } else {
       moved.why = o.how == operation::manner::waits   ? ring.push(some[0])
-                  : o.how == operation::manner::timed ? ring.push_until(some[0], passed)
+                  : o.how == operation::manner::timed ? ring.push_for(some[0], passed)
                                                       : ring.try_push(some[0]);
       while (o.how == operation::manner::retries && millrace::would_block(moved.why)) {
         relacy_platform::relax(0);
@@ -228,11 +270,11 @@ class programs : public scenario {
     millrace::batch_result moved{};
     if (o.batch) {
       moved = o.how == operation::manner::once    ? ring.try_pop_n(all)
-              : o.how == operation::manner::timed ? ring.pop_n_until(all, passed)
+              : o.how == operation::manner::timed ? ring.pop_n_for(all, passed)
                                                   : ring.pop_n(all);
     } else {
       moved.why = o.how == operation::manner::waits   ? ring.pop(some[0])
-                  : o.how == operation::manner::timed ? ring.pop_until(some[0], passed)
+                  : o.how == operation::manner::timed ? ring.pop_for(some[0], passed)
                                                       : ring.try_pop(some[0]);
       while (o.how == operation::manner::retries && millrace::would_block(moved.why)) {
         relacy_platform::relax(0);
@@ -261,7 +303,7 @@ class programs : public scenario {
 
   // Of redelivered ones it is only noted that they came out.
   std::size_t drain(std::span<std::uint64_t> left) {
-    Ring ring = memory_.attach(threads());
+    Ring ring = memory_.attach(witness_);
     std::size_t count = 0;
     message m;
     for (status s = ring.try_pop(m); millrace::delivered(s); s = ring.try_pop(m)) {
@@ -280,7 +322,7 @@ class programs : public scenario {
 
   // An idle ring has all its room: no call has kept a slot, or a permit.
   void check_room() {
-    Ring ring = memory_.attach(threads());
+    Ring ring = memory_.attach(witness_);
     const status first = ring.try_push(message::of(threads(), 0));
     if (first == status::closed) return;
     check(first == status::ok, "an emptied ring has room");
@@ -300,11 +342,12 @@ class programs : public scenario {
     log(site::here(), text);
   }
 
-  static inline const millrace::deadline passed = millrace::deadline::at({});
+  static constexpr std::chrono::seconds passed{-1};  // when it passes, the search decides
 
   setting setting_;
   promise promise_;
   std::vector<thread_program> programs_;
+  unsigned witness_;  // in the place of the first who lives: all places are taken by those who take part
   ring_memory<Ring> memory_;
   journal journal_;
 };

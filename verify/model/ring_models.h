@@ -22,17 +22,19 @@ struct scenario_text {
   std::vector<search> searches;
   bool bereft = false;
   bool drops = false;
+  unsigned held = 0;
 };
 
 template <class Ring>
 void add_models(models& to, promise p, const std::vector<scenario_text>& texts) {
   for (const scenario_text& t : texts) {
-    const typename programs<Ring>::setting setting{t.capacity, t.laps, t.stored, t.bereft, t.drops};
-    to.push_back({std::string(Ring::kind), t.shows, t.name,
-                  "capacity " + std::to_string(t.capacity) +
-                      (t.stored != 0 ? ", " + std::to_string(t.stored) + " stored" : "") +
-                      (t.bereft ? ", after a death" : "") + (t.drops ? ", dropping" : "") + ": " + t.text,
-                  [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.searches, t.capacity});
+    const typename programs<Ring>::setting setting{t.capacity, t.laps, t.stored, t.bereft, t.drops, t.held};
+    to.push_back(
+        {std::string(Ring::kind), t.shows, t.name,
+         "capacity " + std::to_string(t.capacity) + (t.stored != 0 ? ", " + std::to_string(t.stored) + " stored" : "") +
+             (t.held != 0 ? ", " + std::to_string(t.held) + " in dead hands" : "") +
+             (t.bereft ? ", after a death" : "") + (t.drops ? ", dropping" : "") + ": " + t.text,
+         [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.searches, t.capacity, t.held});
   }
 }
 
@@ -53,6 +55,15 @@ inline std::vector<scenario_text> one_to_one(std::uint64_t odd) {
       {safety, "closing", 2, 0, 0, "push? push? close | pop? pop? pop?", {preemptions(3)}},
       {safety, "full_or_closed", 1, 0, 1, "push? push? | close", {preemptions(4)}},
       {safety, "closed_refuses", 2, 0, 0, "push? close push? | pop? pop?", {preemptions(3)}},
+      {safety, "closed_refuses_batches", 4, 0, 0, "push2? close push2? | pop? pop?", {preemptions(3)}},
+      // As far as the caller knows there is room for one, or one to pop; there is more.
+      {safety,
+       "batches_take_all_there_is",
+       4,
+       0,
+       0,
+       "push2? pop? push? pop3? push3? push2? pop? push? pop3? pop3? |",
+       {exhaustive()}},
 
       {liveness, "one_slot", 1, 0, 0, "push push push | pop pop pop", {preemptions(1), some}},
       {liveness, "two_slots", 2, 0, 0, "push push push push push | pop pop pop pop pop", {some}},
@@ -61,6 +72,7 @@ inline std::vector<scenario_text> one_to_one(std::uint64_t odd) {
       {liveness, "closing_wakes", 1, 0, 0, "push push close | pop pop pop", {preemptions(2), some}},
       {liveness, "closing_wakes_the_producer", 1, 0, 0, "push push | close", {preemptions(3)}},
       {liveness, "timeout_races_push", 1, 0, 0, "push push~ close | pop~ pop", {preemptions(2), some}},
+      {liveness, "other_side_stopped", 1, 0, 0, "stopped push? push? push? | pop~ pop~ pop2~", {preemptions(2)}},
       {liveness, "retrying", 1, 0, 0, "push* push* push* push* | pop* pop* pop* pop*", {some}},
   };
 }
@@ -86,6 +98,8 @@ inline std::vector<scenario_text> many_to_many(std::uint64_t odd) {
       {safety, "batches_two_and_two", odd, 2, 1, "push2? | push3? | pop3? | pop2?", {some}},
       {safety, "closing_by_another", 2, 1, 0, "push? push? | close | pop? pop? pop?", {preemptions(1), some}},
 
+      // What one that is stopped holds, its slot or its lock, keeps nobody after the deadline.
+      {liveness, "stopped", 1, 1, 1, "stopped pop? push? | push~ pop~ push2~ pop2~ close", {preemptions(2)}},
       {liveness, "two_producers", 1, 0, 0, "push push | push push | pop pop pop pop", {some}},
       {liveness, "two_consumers", 2, 0, 0, "push push push push | pop pop | pop pop", {some}},
       {liveness, "two_and_two", 2, 0, 0, "push push | push push | pop pop | pop pop", {more}},
@@ -123,6 +137,7 @@ inline std::vector<scenario_text> killed(bool lock_free) {
   return {
       {safety, "pusher_killed", 2, 1, 0, "mortal push? | push? pop? pop?", {within(2)}},
       {safety, "popper_killed", 2, 1, 2, "mortal pop? | pop? push? push?", {within(2)}},
+      {safety, "pusher_in_another_place_killed", 2, 1, 0, "push? pop? pop? | mortal push?", {within(1), some}},
       {safety, "role_switcher_killed", 2, 1, 1, "mortal push? pop? push? | pop? push? pop?", {within(1), some}},
       // The one behind its claim goes on to others, and its record with it.
       {safety, "pusher_killed_early", 4, 1, 0, "mortal push? | push? push? pop? pop?", {some}},
@@ -133,6 +148,9 @@ inline std::vector<scenario_text> killed(bool lock_free) {
       // Both recover from the first one; one of them is killed, too.
       {safety, "recoverer_killed", 1, 1, 0, "mortal push? | mortal pop? push? | pop? push?", {some}},
       {safety, "redeliverer_killed", 2, 1, 2, "mortal pop? | mortal pop? pop? | pop? push?", {some}},
+      // Its mark is seen, and it runs on: who finds it so awaits its end.
+      {safety, "lingering_pusher", 2, 1, 0, "lingering push? | push? pop? pop?", {within(1), some}, true},
+      {safety, "lingering_popper", 2, 1, 2, "lingering pop? | pop? push? push?", {within(1), some}, true},
       // Some of the survivors know it by the mark, and some by what the others made of it.
       {safety, "pusher_killed_unheard_of", 1, 1, 0, "mortal push? | pop? pop? push? | pop?", {some}, true},
       {safety, "popper_killed_unheard_of", 1, 1, 1, "mortal pop? | pop? pop? push? | push? pop?", {some}, true},

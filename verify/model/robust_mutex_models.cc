@@ -13,8 +13,10 @@ constexpr auto never = millrace::deadline::never();
 // killed in between, and whoever then hears of it makes them equal again.
 class two_counters : public scenario {
  public:
-  two_counters(unsigned threads, unsigned mortals, bool heirs)
-      : scenario(threads), members_(threads + 1), mortals_(mortals), heirs_(heirs) {}
+  enum class fate { mortal, heirs, lingering };
+
+  two_counters(unsigned threads, unsigned mortals, fate f)
+      : scenario(threads), members_(threads), mortals_(mortals), fate_(f) {}
 
   void before() override {
     room_ = std::construct_at(reinterpret_cast<room*>(bytes_));
@@ -26,14 +28,18 @@ class two_counters : public scenario {
 
   void thread(unsigned index) override {
     if (index >= mortals_) return add(index);
-    if (mortality::run(20, [&] { add(index); })) return;
-    if (!heirs_) return members_.bury(index, room_->mutex);
+    const auto body = [&] { add(index); };
+    const bool lives = fate_ == fate::lingering ? mortality::run_lingering(
+                                                      20, 3, [this, index] { members_.mark(index); }, body)
+                                                : mortality::run(20, body);
+    if (lives) return;
+    if (fate_ != fate::heirs) return members_.bury(index, room_->mutex);
     members_.replace(index, place{room_->mutex, members_[index]});
     add(index);
   }
 
   // Whoever died last is heard of here.
-  void after() override { add(threads()); }
+  void after() override { add(threads() - 1); }
 
  private:
   struct room {
@@ -74,7 +80,7 @@ class two_counters : public scenario {
   room* room_ = nullptr;
   congregation<> members_;
   unsigned mortals_;
-  bool heirs_;
+  fate fate_;
   unsigned told_ = 0;
 };
 
@@ -82,20 +88,23 @@ class two_counters : public scenario {
 
 void add_robust_mutex_models(models& to) {
   const auto add = [&](const char* name, const char* does, unsigned threads, unsigned mortals, search how,
-                       bool heirs = false) {
+                       two_counters::fate f = two_counters::fate::mortal) {
     to.push_back({"robust_mutex",
                   property::safety,
                   name,
                   does,
-                  [=] { return std::make_unique<two_counters>(threads, mortals, heirs); },
+                  [=] { return std::make_unique<two_counters>(threads, mortals, f); },
                   {how}});
   };
+  using enum two_counters::fate;
   add("excludes", "lock add unlock | the same | the same", 3, 0, preemptions(2));
   add("owner_dies", "mortal lock add unlock | lock add unlock | the same", 3, 1, preemptions(2));
   add("two_owners_die", "mortal lock add unlock | the same | lock add unlock", 3, 2, random_executions(200'000));
-  add("owners_heir", "mortal lock add unlock heir lock add unlock | lock add unlock", 2, 1, preemptions(3), true);
+  add("owners_heir", "mortal lock add unlock heir lock add unlock | lock add unlock", 2, 1, preemptions(3), heirs);
   add("owners_heir_among_others", "mortal lock add unlock heir lock add unlock | lock add unlock | the same", 3, 1,
-      random_executions(100'000), true);
+      random_executions(100'000), heirs);
+  add("owner_lingers", "lingering lock add unlock | lock add unlock | the same", 3, 1, random_executions(100'000),
+      lingering);
 }
 
 }  // namespace verify

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -66,11 +67,14 @@ class congregation {
 
   void report_death() { all().report_death(); }
 
+  // The kernel's part of a death.
+  void mark(std::uint32_t member) { all().life_of(member).fetch_or(roster::died, std::memory_order_acq_rel); }
+
   // What comes after a death, done as if by the dead one's last thread: the kernel's
   // part, and then that of another member's keeper.
   template <class Ring>
   void bury(std::uint32_t member, Ring&& ring) {
-    all().life_of(member).fetch_or(roster::died, std::memory_order_acq_rel);
+    mark(member);
     all().report_death();
     ring.alarm();
   }
@@ -78,7 +82,7 @@ class congregation {
   // The same, by the keeper of who joins in its place before anybody has noticed.
   template <class Ring>
   void replace(std::uint32_t member, Ring&& ring) {
-    all().life_of(member).fetch_or(roster::died, std::memory_order_acq_rel);
+    mark(member);
     relacy_platform::await_end();
     ring.settle();
     all().report_death();
@@ -103,14 +107,18 @@ class ring_memory {
     if constexpr (millrace::ring<Ring>) {
       EXPECT_EQ(Ring::refuse(geometry_), "");
     }
-    EXPECT_LE(Ring::bytes(geometry_), sizeof(bytes_));
+    EXPECT_LE(Ring::bytes(geometry_) + behind, sizeof(bytes_));
+    std::fill_n(bytes_ + Ring::bytes(geometry_), behind, untouched);
   }
   void construct(bool bereft = false) {
+    check(std::count(bytes_ + Ring::bytes(geometry_), bytes_ + Ring::bytes(geometry_) + behind, untouched) == behind,
+          "a ring stays within its bytes");
     members_.construct();
     if (bereft) members_.report_death();
     Ring::construct(bytes_, geometry_);
   }
   Ring attach(unsigned member) { return Ring(bytes_, geometry_, members_[member]); }
+  void mark(unsigned member) { members_.mark(member); }
   // Of a member that was killed; by whom depends on whether its place is to have an heir.
   void bury(unsigned member, bool heir = false) {
     if (heir) return members_.replace(member, attach(member));
@@ -118,6 +126,9 @@ class ring_memory {
   }
 
  private:
+  static constexpr int behind = 256;
+  static constexpr std::byte untouched{0xa5};
+
   alignas(millrace::line_bytes) std::byte bytes_[8192];
   millrace::geometry geometry_;
   congregation<typename Ring::platform_type> members_;

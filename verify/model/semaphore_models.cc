@@ -154,6 +154,27 @@ class closing : public scenario {
   unsigned taken_ = 0;
 };
 
+// A recount beside, or after, a close: who waits is told of the close.
+class closed_and_recounted : public scenario {
+ public:
+  closed_and_recounted() : scenario(3) {}
+
+  void before() override { room_ = std::construct_at(reinterpret_cast<room*>(bytes_), 0u); }
+
+  void thread(unsigned index) override {
+    if (index == 0) return room_->semaphore.close();
+    if (index == 1) return room_->semaphore.recount(0);
+    in_hand got;
+    check(room_->semaphore.acquire_until(1, got, never) == status::closed, "acquire ends with the close");
+  }
+
+  void after() override {}
+
+ private:
+  alignas(room) std::byte bytes_[sizeof(room)];
+  room* room_ = nullptr;
+};
+
 }  // namespace
 
 void add_semaphore_models(models& to) {
@@ -173,6 +194,8 @@ void add_semaphore_models(models& to) {
       [] { return std::make_unique<handing_out>(millrace::deadline::at({})); }, {preemptions(1), some});
   add(liveness, "recounts", "0 permits, 1 in hand: write recount(1) | release | acquire read",
       [] { return std::make_unique<recounting>(); }, {preemptions(3), some});
+  add(liveness, "closed_and_recounted", "0 permits: close | recount(0) | acquire",
+      [] { return std::make_unique<closed_and_recounted>(); }, {preemptions(2)});
   add(liveness, "closing_wakes", "0 permits: release close | acquire | acquire",
       [] { return std::make_unique<closing>(); }, {preemptions(2), some});
 }

@@ -72,6 +72,21 @@ rl::test_params parameters(const search& how, std::ostream& history, std::ostrea
   return params;
 }
 
+// A bounded search that stops after `most` executions.
+template <rl::thread_id_t Threads>
+class limited : public rl::context_bound_scheduler<Threads> {
+  using bounded = rl::context_bound_scheduler<Threads>;
+
+ public:
+  using bounded::bounded;
+  bool iteration_end() { return ++done_ == most || bounded::iteration_end(); }
+
+  static inline std::uint64_t most = 0;
+
+ private:
+  std::uint64_t done_ = 0;
+};
+
 template <class Run>
 void with_suite(scenario& s, Run run) {
   under_test = &s;
@@ -117,7 +132,17 @@ outcome simulate(scenario& s, const search& how) {
   rl::ostringstream history;
   rl::ostringstream progress;
   rl::test_params params = parameters(how, history, progress);
-  with_suite(s, [&]<class Suite>() { rl::simulate<Suite>(params); });
+  with_suite(s, [&]<class Suite>() {
+    if (how.how == search::kind::bounded) {
+      constexpr int threads = Suite::params::thread_count;
+      limited<threads>::most = how.most;
+      rl::ostringstream at;
+      rl::run_test<Suite, limited<threads>>(params, at, false);
+      if (params.test_result == rl::test_result_success) return;
+      params = parameters(how, history, progress);  // once more, for its history
+    }
+    rl::simulate<Suite>(params);
+  });
   return {judge(params.test_result), params.stop_iteration, history.str().c_str()};
 }
 

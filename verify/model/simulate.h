@@ -31,10 +31,11 @@ class scenario {
 };
 
 // How to choose executions: so many at random, all with at most so many
-// preemptions, or all that the memory model has.
+// preemptions, or all that the memory model has; in any case no more than `most`.
 struct search {
   enum class kind { random, bounded, exhaustive } how;
   std::uint64_t amount;
+  std::uint64_t most = ~std::uint64_t{0};
 };
 inline search random_executions(std::uint64_t count) { return {search::kind::random, count}; }
 inline search preemptions(unsigned most) { return {search::kind::bounded, most}; }
@@ -42,8 +43,8 @@ inline search exhaustive() { return {search::kind::exhaustive, 0}; }
 
 // What --config=deep does instead: minutes for seconds.
 inline search deeper(search s) {
-  if (s.how == search::kind::random) s.amount *= 50;
-  if (s.how == search::kind::bounded) s.amount += 1;
+  if (s.how == search::kind::random) s.amount *= 20;
+  if (s.how == search::kind::bounded) s.amount += 1, s.most = 15'000'000;
   return s;
 }
 

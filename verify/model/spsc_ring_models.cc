@@ -13,7 +13,10 @@ void add_spsc_ring_models(models& to) {
   add_models<ring>(
       to, promised,
       {{property::safety, "producer_dies", 2, 1, 1, "mortal push? push? | pop? pop? pop?", {preemptions(3)}},
-       {property::safety, "consumer_dies", 2, 1, 1, "push? push? push? | mortal pop? pop?", {preemptions(3)}}});
+       {property::safety, "consumer_dies", 2, 1, 1, "push? push? push? | mortal pop? pop?", {preemptions(3)}},
+       // Committed, and killed before anybody was woken.
+       {property::liveness, "producer_dies_untold", 1, 1, 0, "mortal push heir push* | pop", {preemptions(3)}},
+       {property::liveness, "consumer_dies_untold", 1, 1, 1, "mortal pop heir pop* | push", {preemptions(3)}}});
 }
 
 }  // namespace verify

@@ -38,7 +38,8 @@ void add_source_mutants(std::vector<mutant>& all, const std::string& file, const
   for (std::size_t i = 0; i != std::size(source_mutants); ++i) {
     const source_mutant& m = source_mutants[i];
     if (m.file != file) continue;
-    const std::size_t at = text.find(m.text, text.find(m.anchor));
+    const std::size_t at = place_of(m, text);
+    if (at == std::string::npos) continue;
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
     all.push_back({file,
                    static_cast<unsigned>(line),
@@ -139,6 +140,20 @@ std::vector<mutant> mutants_of(const std::string& file, const std::string& text)
   return all;
 }
 
+std::vector<std::string> misfits(const std::map<std::string, std::string>& headers) {
+  std::vector<std::string> all;
+  for (const source_mutant& m : source_mutants) {
+    const auto header = headers.find(std::string(m.file));
+    if (header == headers.end()) {
+      all.push_back(fmt::format("{}: no such header was given, and source_mutants.h has mutants of it", m.file));
+    } else if (place_of(m, header->second) == std::string::npos) {
+      all.push_back(fmt::format("{}: source_mutants.h changes \"{}\" into \"{}\" behind the one \"{}\": there is none",
+                                m.file, m.text, m.change, m.anchor));
+    }
+  }
+  return all;
+}
+
 std::vector<const model*> shown_by(const std::string& file, const models& candidates) {
   const std::string about = file.substr(0, file.rfind('.'));
   std::vector<std::string> headers{about};
@@ -147,6 +162,7 @@ std::vector<const model*> shown_by(const std::string& file, const models& candid
   }
   if (about == "channel") headers = {"attendance"};
   if (about == "semaphore") headers = {about, "semaphore_ring"};
+  if (about == "ring") headers = {"spsc_ring", "mpmc_ring"};
   if (about == "robust_mutex") headers = {about, "mutex_ring", "semaphore_ring"};
   if (about == "roster") headers = {"robust_mutex", "mpmc_ring", "mutex_ring", "semaphore_ring"};
   std::vector<const model*> shown;

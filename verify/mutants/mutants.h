@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,10 @@ std::string as_name(std::string_view text);
 
 // All mutants of the header `file` (without directories), which reads `text`.
 std::vector<mutant> mutants_of(const std::string& file, const std::string& text);
+
+// A line for each mutant that has no place in the headers (by name, what they read): they
+// were changed, and the table of mutants was not.
+std::vector<std::string> misfits(const std::map<std::string, std::string>& headers);
 
 // The header is changed for as long as this lives.
 class mutated_header {

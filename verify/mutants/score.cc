@@ -16,6 +16,7 @@
 #include <fstream>
 #include <future>
 #include <iterator>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
@@ -96,10 +97,14 @@ int main(int argc, char** argv) {
   app.add_option("headers", headers, "the shipped headers")->required();
   CLI11_PARSE(app, argc, argv);
 
+  std::map<std::string, std::string> shipped;
+  for (const std::string& path : headers) shipped[path.substr(path.rfind('/') + 1)] = contents(path);
   std::vector<mutant> mutants;
-  for (const std::string& path : headers) {
-    for (const mutant& m : verify::mutants_of(path.substr(path.rfind('/') + 1), contents(path))) mutants.push_back(m);
+  for (const auto& [name, text] : shipped) {
+    for (const mutant& m : verify::mutants_of(name, text)) mutants.push_back(m);
   }
+  const std::vector<std::string> misfits = verify::misfits(shipped);
+  for (const std::string& misfit : misfits) fmt::print("{}\n", misfit);
   std::size_t unused = 0;
   for (const verify::reason& r : verify::reasons) {
     if (std::any_of(mutants.begin(), mutants.end(),
@@ -127,7 +132,7 @@ int main(int argc, char** argv) {
 
   std::size_t killed = 0;
   std::size_t justified = 0;
-  std::size_t surviving = unused;
+  std::size_t surviving = unused + misfits.size();
   const auto judge_one = [&](std::size_t k) { return verify::judge(mutants[k], models); };
   judge_all(mutants.size(), judge_one, [&](std::size_t k, const judgement& j) {
     const mutant& m = mutants[k];

@@ -2,6 +2,7 @@
 #ifndef MILLRACE_VERIFY_MUTANTS_SOURCE_MUTANTS_H_
 #define MILLRACE_VERIFY_MUTANTS_SOURCE_MUTANTS_H_
 
+#include <cstddef>
 #include <string_view>
 
 namespace verify {
@@ -15,15 +16,24 @@ struct source_mutant {
   std::string_view change;
 };
 
+// Where its text begins in what the header reads. npos: the header has been changed so
+// that the anchor does not stand there just once, or has no such text behind it.
+constexpr std::size_t place_of(const source_mutant& m, std::string_view header) noexcept {
+  const std::size_t anchor = header.find(m.anchor);
+  if (anchor == header.npos || header.find(m.anchor, anchor + 1) != header.npos) return header.npos;
+  return header.find(m.text, anchor);
+}
+
 inline constexpr source_mutant source_mutants[] = {
     // event_count.h
     {"event_count.h", "word_.fetch_or(", "sleepers", "0u"},
-    {"event_count.h", "void notify()", "(now & sleepers) != 0", "false"},
+    {"event_count.h", "void notify()", "(now & sleepers) == 0", "true"},
     {"event_count.h", "(now & ~sleepers) + ", "epoch_step", "0u"},
     {"event_count.h", "(now & ~sleepers) + ", "epoch_step", "1u"},
     {"event_count.h", "void notify()", "Platform::wake_all(word_);", "-"},
     {"event_count.h", "const auto key = event.prepare();", "attempt()", "status::busy"},
     {"event_count.h", "event.wait(key, ", "until", "deadline::never()"},
+    {"event_count.h", "status last = attempt();", "attempt()", "status::empty"},
 
     {"event_count.h", "void alarm()", "notify();", "-"},
     {"event_count.h", "void alarm()", "Platform::wake_all(word_);", "-"},
@@ -31,10 +41,21 @@ inline constexpr source_mutant source_mutants[] = {
     // roster.h
     {"roster.h", "std::memory_order_acquire) & ", "died", "alarmed"},
     {"roster.h", "std::memory_order_acquire) & ", "died", "0u"},
+    {"roster.h", "bool dead(", "m >= members_", "m + 1 >= members_"},
+    {"roster.h", "bool dead(", "Platform::await_end();", "-"},
+
+    // ring.h
+    {"ring.h", "self().try_push_n(", "m.subspan(count)", "m"},
+    {"ring.h", "self().try_push_n(", "count += some.count;", "-"},
+    {"ring.h", "status push_for(", "deadline::after(wait)", "deadline::never()"},
+    {"ring.h", "status pop_for(", "deadline::after(wait)", "deadline::never()"},
+    {"ring.h", "batch_result push_n_for(", "deadline::after(wait)", "deadline::never()"},
+    {"ring.h", "batch_result pop_n_for(", "deadline::after(wait)", "deadline::never()"},
 
     // robust_mutex.h
     {"robust_mutex.h", "lock_result try_lock(", "!who.all.dead(owner - 1)", "true"},
     {"robust_mutex.h", "lock_result try_lock(", "!who.all.dead(owner - 1)", "false"},
+    {"robust_mutex.h", "lock_result try_lock(", "owner <= who.all.members()", "owner < who.all.members()"},
     {"robust_mutex.h", "lock_result try_lock(", "now | inconsistent", "now"},
     {"robust_mutex.h", "void make_consistent()", "~inconsistent", "~word{0}"},
     {"robust_mutex.h", "void unlock()", "nobody", "1u"},
@@ -75,6 +96,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"semaphore.h", "((now >> generation_shift) + ", "1", "0"},
     {"semaphore.h", "(now & closed_bit) | ", "count", "(count + 1)"},
     {"semaphore.h", "void recount(", "positive_.notify();", "-"},
+    {"semaphore.h", "void recount(", "(now & closed_bit)", "word{0}"},
     {"semaphore.h", "word_.fetch_or(", "closed_bit", "word{0}"},
     {"semaphore.h", "void close()", "positive_.notify();", "-"},
     {"semaphore.h", "count_of(word w)", "w & max_count", "w & (max_count - 1)"},
@@ -86,6 +108,13 @@ inline constexpr source_mutant source_mutants[] = {
     {"spsc_ring.h", "status try_pop(", "commit_pop(h + 1)", "commit_pop(h)"},
     {"spsc_ring.h", "batch_result try_push_n(", "commit_push(t + n)", "commit_push(t + n + 1)"},
     {"spsc_ring.h", "batch_result try_pop_n(", "commit_pop(h + n)", "commit_pop(h + n - 1)"},
+    {"spsc_ring.h", "static std::size_t bytes(", "std::bit_ceil(g.capacity)", "g.capacity"},
+    {"spsc_ring.h", "batch_result try_push_n(", "if (is_closed()) return {status::closed, 0};", "-"},
+    {"spsc_ring.h", "batch_result try_push_n(", "room(t, m.size())", "room(t, 1)"},
+    {"spsc_ring.h", "batch_result try_pop_n(", "there(h, m.size())", "there(h, 1)"},
+    {"spsc_ring.h", "void alarm()", "shared_->not_empty.alarm();", "-"},
+    {"spsc_ring.h", "void alarm()", "shared_->not_full.alarm();", "-"},
+    {"spsc_ring.h", "std::uint64_t size_approx(", "t - std::min(h, t)", "t"},
     {"spsc_ring.h", "void close()", "shared_->not_empty.notify();", "-"},
     {"spsc_ring.h", "void close()", "shared_->not_full.notify();", "-"},
     {"spsc_ring.h", "std::uint64_t room(", "seen_head_ = shared_->head.load(std::memory_order_acquire);", "-"},
@@ -99,6 +128,12 @@ inline constexpr source_mutant source_mutants[] = {
     {"spsc_ring.h", "void commit_pop(", "shared_->not_full.notify();", "-"},
 
     // mutex_ring.h
+    {"mutex_ring.h", "batch_result push_n_until(", "shared_->mutex.lock_until(who_, until)",
+     "shared_->mutex.lock_until(who_, deadline::never())"},
+    {"mutex_ring.h", "batch_result push_n_until(", "count += some.count;", "-"},
+    {"mutex_ring.h", "batch_result pop_n_until(", "shared_->mutex.lock_until(who_, until)",
+     "shared_->mutex.lock_until(who_, deadline::never())"},
+    {"mutex_ring.h", "void settle()", "shared_->mutex.settle(who_);", "-"},
     {"mutex_ring.h", "void alarm()", "shared_->mutex.alarm();", "-"},
     {"mutex_ring.h", "void alarm()", "shared_->not_empty.alarm();", "-"},
     {"mutex_ring.h", "void alarm()", "shared_->not_full.alarm();", "-"},
@@ -106,6 +141,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"mutex_ring.h", "push_locked(m);\n", "if (moved.count != 0) shared_->not_empty.notify();", "-"},
     {"mutex_ring.h", "pop_locked(m);\n", "shared_->mutex.unlock();", "-"},
     {"mutex_ring.h", "pop_locked(m);\n", "if (moved.count != 0) shared_->not_full.notify();", "-"},
+    {"mutex_ring.h", "std::uint64_t size_approx(", "t - std::min(h, t)", "t"},
     {"mutex_ring.h", "void close()", "shared_->closed.store(1, std::memory_order_seq_cst);", "-"},
     {"mutex_ring.h", "void close()", "shared_->not_empty.notify();", "-"},
     {"mutex_ring.h", "void close()", "shared_->not_full.notify();", "-"},
@@ -115,9 +151,18 @@ inline constexpr source_mutant source_mutants[] = {
     {"mutex_ring.h", "batch_result push_locked(", "t + n", "t + n + 1"},
     {"mutex_ring.h", "batch_result pop_locked(", "used > capacity_", "used >= capacity_"},
     {"mutex_ring.h", "batch_result pop_locked(", "is_closed()", "false"},
+    {"mutex_ring.h", "batch_result pop_locked(", "std::min<std::uint64_t>(m.size(), used)",
+     "std::min<std::uint64_t>(1, used)"},
     {"mutex_ring.h", "batch_result pop_locked(", "h + n", "h + n - 1"},
 
     // semaphore_ring.h
+    {"semaphore_ring.h", "batch_result push_n_until(", "shared_->mutex.lock_until(who_, until)",
+     "shared_->mutex.lock_until(who_, deadline::never())"},
+    {"semaphore_ring.h", "batch_result pop_n_until(", "shared_->mutex.lock_until(who_, until)",
+     "shared_->mutex.lock_until(who_, deadline::never())"},
+    {"semaphore_ring.h", "void settle()", "shared_->mutex.settle(who_);", "-"},
+    {"semaphore_ring.h", "status entered(", "is_closed()", "false"},
+    {"semaphore_ring.h", "std::uint64_t size_approx(", "t - std::min(h, t)", "t"},
     {"semaphore_ring.h", "void close()", "shared_->closed.store(1, std::memory_order_relaxed);", "-"},
     {"semaphore_ring.h", "void close()", "shared_->free.close();", "-"},
     {"semaphore_ring.h", "void close()", "shared_->used.close();", "-"},
@@ -129,10 +174,10 @@ inline constexpr source_mutant source_mutants[] = {
     {"semaphore_ring.h", "status entered(", "shared_->free.recount(static_cast<std::uint32_t>(capacity_) - used);",
      "-"},
     {"semaphore_ring.h", "status entered(", "shared_->used.recount(used);", "-"},
-    {"semaphore_ring.h", "status entered(", "if (got == lock_result::owner_died) shared_->mutex.make_consistent();",
-     "-"},
     {"semaphore_ring.h", "status take(", "deaths == heard_", "true"},
     {"semaphore_ring.h", "status take(", "shared_->mutex.unlock();", "-"},
+    {"semaphore_ring.h", "status take(", "heard_ = deaths", "heard_ = who_.all.deaths()"},
+    {"semaphore_ring.h", "batch_result pop_locked(", "there == 0", "false"},
     {"semaphore_ring.h", "batch_result push_with(", "shared_->free.release(mine);", "-"},
     {"semaphore_ring.h", "batch_result push_with(", "is_closed()", "false"},
     {"semaphore_ring.h", "batch_result push_with(", "mine.generation == shared_->free.generation()", "true"},
@@ -160,6 +205,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"mpmc_ring.h", "tail.fetch_or(", "closed_flag", "word{0}"},
     {"mpmc_ring.h", "void close()", "at_.shared->not_empty.notify();", "-"},
     {"mpmc_ring.h", "void close()", "at_.shared->not_full.notify();", "-"},
+    {"mpmc_ring.h", "std::uint64_t size_approx(", "position(t) - position(h)", "position(t)"},
     {"mpmc_ring.h", "static constexpr word position(", "state_bits", "state_bits - 1"},
     {"mpmc_ring.h", "static constexpr word stage(", "w >> member_bits", "w >> (member_bits + 1)"},
     {"mpmc_ring.h", "static constexpr word member_of(", "member_mask", "1"},
@@ -194,6 +240,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"mpmc_ring.h", "claim claim_pop(", "!recover()", "true"},
     {"mpmc_ring.h", "bool recover()", "deaths == heard_", "false"},
     {"mpmc_ring.h", "bool recover()", "sweep();", "-"},
+    {"mpmc_ring.h", "bool recover()", "heard_ = deaths", "heard_ = all_.deaths()"},
     {"mpmc_ring.h", "void skip(", "claim_from(side::consumers, h, 1)", "claim_from(side::consumers, h, 2)"},
     {"mpmc_ring.h", "void skip(", "pack(p + capacity(), empty_state, member_of(h))",
      "pack(p + capacity(), empty_state, me_)"},
@@ -201,10 +248,20 @@ inline constexpr source_mutant source_mutants[] = {
     {"mpmc_ring.h", "void sweep() noexcept {", "sweep(side::producers);", "-"},
     {"mpmc_ring.h", "void sweep() noexcept {", "sweep(side::consumers);", "-"},
     {"mpmc_ring.h", "void sweep(side s)", "n <= capacity()", "n < capacity()"},
+    {"mpmc_ring.h", "void sweep(side s)", "m < all_.members()", "m + 1 < all_.members()"},
     {"mpmc_ring.h", "void sweep(side s)", "noted(s, now, p)", "false"},
     {"mpmc_ring.h", "void sweep(side s)", "held(s, now, p)", "true"},
+    {"mpmc_ring.h", "void sweep(side s)", "m == found_dead", "false"},
     {"mpmc_ring.h", "void sweep(side s)", "all_.dead(static_cast<std::uint32_t>(m))", "true"},
     {"mpmc_ring.h", "void sweep(side s)", "settled(s, now, p, before)", "settled(s, now, p, m)"},
+    {"mpmc_ring.h", "static constexpr bool held(",
+     "stage(w) == stage_of(p, full_state) || stage(w) == stage_of(p, skipped_state)",
+     "stage(w) == stage_of(p, full_state)"},
+    {"mpmc_ring.h", "bool noted(", "stage(w) == stage_of(p, full_state) || stage(w) == stage_of(p, skipped_state)",
+     "stage(w) == stage_of(p, full_state)"},
+    {"mpmc_ring.h", "bool noted(",
+     "stage(w) == stage_of(p + capacity(), empty_state) || stage(w) == stage_of(p, orphan_state)",
+     "stage(w) == stage_of(p + capacity(), empty_state)"},
     {"mpmc_ring.h", "word settled(", "pack(p, skipped_state, before)", "pack(p, full_state, before)"},
     {"mpmc_ring.h", "word settled(", "pack(p, orphan_state, before)", "pack(p + capacity(), empty_state, before)"},
     {"mpmc_ring.h", "word predecessor(", "position(r) == p", "true"},
@@ -215,6 +272,8 @@ inline constexpr source_mutant source_mutants[] = {
     {"mpmc_ring.h", "status redeliver_or(", "!all_.dead(static_cast<std::uint32_t>(other - 1))", "true"},
     {"mpmc_ring.h", "status redeliver_or(", "!all_.dead(static_cast<std::uint32_t>(other - 1))", "false"},
     {"mpmc_ring.h", "why = status::redelivered;", "why != status::redelivered", "true"},
+    {"mpmc_ring.h", "status redeliver_or(", "redelivered_ = deaths", "redelivered_ = all_.deaths()"},
+    {"mpmc_ring.h", "status redeliver_or(", "other <= all_.members()", "other < all_.members()"},
     {"mpmc_ring.h", "status redeliver_or(", "at_.shared->not_full.notify();", "-"},
     {"mpmc_ring.h", "status redeliver_or(", "at_.shared->not_empty.notify();  // those who were told busy", "-"},
 };
