@@ -4,7 +4,7 @@
 //   schemata OUT_DIRECTORY HEADER...
 //
 // Lines keep their numbers. A header in which a mutant has no place is made without it,
-// so that the models of a changed header still run: gate_test fails then, and says which.
+// so that the models of a changed header still run: gate_test fails then.
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -40,15 +40,15 @@ int main(int argc, char** argv) {
   for (int i = 2; i != argc; ++i) {
     const std::string path = argv[i];
     const std::string name = path.substr(path.rfind('/') + 1);
-    const std::string as_it_ships = read(path);
-    std::string text = as_it_ships;
+    std::string text = read(path);
     for (std::size_t number = 0; number != std::size(verify::source_mutants); ++number) {
       const verify::source_mutant& m = verify::source_mutants[number];
       if (m.file != name) continue;
-      if (verify::place_of(m, as_it_ships) == std::string::npos) continue;
       const std::size_t at = verify::place_of(m, text);
-      if (at == std::string::npos)
-        fail(name + ": another mutant has taken the place of \"" + std::string(m.text) + "\"");
+      if (at == std::string::npos) {
+        std::cerr << "schemata: " << name << " is made without the mutant of \"" << m.text << "\"\n";
+        continue;
+      }
       text.replace(at, m.text.size(), schema(m, number));
     }
     // Its first line is a comment.
