@@ -103,7 +103,7 @@ TEST(MatrixTest, BoostRingDoesNotSurvive) {
 // The point that a failure names is the one at which it happens again.
 TEST(MatrixTest, RepeatsAPointThatFailed) {
   const cell c{&ring_named("spin_ring"), &operation_named("try_pop"), state::full, blow::kill};
-  const outcome o = try_cell(c, 36);
+  const outcome o = try_cell(c, 12);
   ASSERT_FALSE(o.failures.empty());
   const auto again = run(std::vector{c}, {.jobs = 1, .only = o.failures.front().point}, [](std::uint64_t) {});
   EXPECT_EQ(again.front().points, 1u);
