@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -45,6 +46,19 @@ std::array<char, N> text(std::string_view from) {
   std::array<char, N> to{};
   from.copy(to.data(), N - 1);
   return to;
+}
+
+// Takes a file away when this process ends, also if by Ctrl-C.
+inline void leave_no(std::string path) {
+  static std::string leftover;
+  leftover = std::move(path);
+  std::atexit([] { ::unlink(leftover.c_str()); });
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    std::signal(signal, [](int s) {
+      ::unlink(leftover.c_str());
+      ::_exit(128 + s);
+    });
+  }
 }
 
 // Work takes time; --speed makes it less.

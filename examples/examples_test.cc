@@ -80,12 +80,14 @@ class program {
     if (in_ >= 0) ::close(in_);
   }
 
-  pid_t pid() const { return pid_; }
   const std::string& said() const { return said_; }
 
   void type(const std::string& text) {
     EXPECT_EQ(::write(in_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
+
+  // As Ctrl-C does: it, and the processes that it has started.
+  void interrupt() { ::kill(-pid_, SIGINT); }
 
   // Whether it says so in time.
   bool says(const std::string& text) {
@@ -187,7 +189,7 @@ TEST_P(Examples, FifoWriterIsInterrupted) {
       reader = std::make_unique<program>("fifo_reader", words{path});
       ASSERT_TRUE(writer.says("type a line, or exit\n"));
     }
-    ::kill(writer.pid(), SIGINT);
+    writer.interrupt();
     EXPECT_EQ(writer.ends(), 130);
     if (with_reader) {
       EXPECT_EQ(reader->ends(), 0);
@@ -213,6 +215,29 @@ TEST_P(Examples, LogCollector) {
     }
   }
   EXPECT_NE(p.said().find("36 lines; 8 processes logged, 2 of which were killed\n"), std::string::npos) << p.said();
+}
+
+TEST_P(Examples, Mailbox) {
+  program p("mailbox", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  EXPECT_EQ(lines_with(p.said(), "there is a mailbox now: mpmc_ring of 8 x letter (8 bytes) for 8 members").size(), 1u);
+  for (const char* sender : {"P", "Q"}) {
+    const words sent = lines_with(p.said(), std::string(sender) + " sends letter ");
+    const words received = lines_with(p.said(), std::string(" of ") + sender);
+    EXPECT_EQ(sent.size(), 3u) << p.said();
+    EXPECT_EQ(received.size(), 3u) << p.said();
+  }
+  for (const char* receiver : {"R", "S"}) {
+    EXPECT_EQ(lines_with(p.said(), std::string(receiver) + " receives letter ").size(), 3u) << p.said();
+  }
+  EXPECT_TRUE(p.said().ends_with("the mailbox is removed\n")) << p.said();
+}
+
+TEST_P(Examples, MailboxIsInterrupted) {
+  program p("mailbox", {}, GetParam());
+  ASSERT_TRUE(p.says("sends letter 1"));
+  p.interrupt();
+  EXPECT_EQ(p.ends(), 130);
 }
 
 TEST_P(Examples, SpeedIsChecked) {

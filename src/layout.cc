@@ -41,6 +41,12 @@ std::string demangled(std::string_view name) {
   return (failed == 0 ? std::string(plain.get()) : std::string(name)).substr(0, sizeof(ring_header::message_type) - 1);
 }
 
+// What the header says, be it sound or not.
+geometry shape_in(const ring_header& h) noexcept {
+  const delivery on_death = h.on_death == delivery::drop ? delivery::drop : delivery::redeliver;
+  return {h.capacity, h.members, on_death, h.keep_open != 0};
+}
+
 std::string shape(const std::string& kind, std::uint64_t bytes, const std::string& type, const geometry& g) {
   return kind + " of " + std::to_string(g.capacity) + " x " + type + " (" + std::to_string(bytes) + " bytes) for " +
          std::to_string(g.members) + " members" + (g.on_death == delivery::drop ? ", on_death = drop" : "") +
@@ -95,8 +101,7 @@ result<geometry> read_header(const void* base, std::size_t size, const ring_desc
   const bool same_type = h.message_bytes == expected.message_bytes && h.message_align == expected.message_align &&
                          h.message_type_hash == hash(expected.message_type);
   const bool any = expected.shape.capacity == 0;
-  const delivery on_death = h.on_death == delivery::drop ? delivery::drop : delivery::redeliver;
-  const geometry found{h.capacity, h.members, on_death, h.keep_open != 0};
+  const geometry found = shape_in(h);
   if (text(h.kind) != expected.kind || !same_type || !(any || found == expected.shape)) {
     const geometry wanted = any ? found : expected.shape;
     return refuse(
@@ -106,6 +111,15 @@ result<geometry> read_header(const void* base, std::size_t size, const ring_desc
             "; ask for what is there, use another name, or unlink it");
   }
   return found;
+}
+
+std::string describe(const void* base, std::size_t size) {
+  ring_header h{};
+  if (size >= sizeof(h)) std::memcpy(&h, base, sizeof(h));
+  if (h.version != ring_header::current_version || h.header_bytes != sizeof(h)) {
+    return "no ring of layout version " + std::to_string(ring_header::current_version);
+  }
+  return shape(text(h.kind), h.message_bytes, text(h.message_type), shape_in(h));
 }
 
 }  // namespace millrace

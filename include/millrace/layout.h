@@ -63,6 +63,10 @@ void write_header(void* base, const ring_description& d) noexcept;
 result<geometry> read_header(const void* base, std::size_t size, const ring_description& expected,
                              const std::string& object);
 
+// What a segment of `size` bytes says that it holds, for people: "mpmc_ring of 8 x tick
+// (16 bytes) for 4 members", or that it is no ring's.
+std::string describe(const void* base, std::size_t size);
+
 }  // namespace millrace
 
 #endif  // MILLRACE_LAYOUT_H_
