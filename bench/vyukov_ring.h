@@ -11,19 +11,24 @@
 
 namespace millrace::bench {
 
-// Bounded MPMC queue (Vyukov, 2010). Survives nothing: a member killed between
-// claim and publication stops the others for good.
+// Bounded MPMC queue (Vyukov, 2010), its slots behind it. Survives nothing: a member
+// killed between claim and publication stops the others for good.
 template <class T>
 class vyukov_ring {
  public:
-  explicit vyukov_ring(std::size_t capacity) : slots_(std::make_unique<slot[]>(capacity)), mask_(capacity - 1) {
-    for (std::size_t i = 0; i != capacity; ++i) slots_[i].sequence.store(i, std::memory_order_relaxed);
+  static std::size_t bytes(std::size_t capacity) noexcept { return sizeof(vyukov_ring) + capacity * sizeof(slot); }
+
+  // `capacity` is a power of two.
+  explicit vyukov_ring(std::size_t capacity) noexcept : mask_(capacity - 1) {
+    for (std::size_t i = 0; i != capacity; ++i) {
+      std::construct_at(slots() + i)->sequence.store(i, std::memory_order_relaxed);
+    }
   }
 
   bool try_push(const T& m) noexcept {
     std::uint64_t pos = tail_.load(std::memory_order_relaxed);
     for (;;) {
-      slot& s = slots_[pos & mask_];
+      slot& s = slots()[pos & mask_];
       const auto ahead = static_cast<std::int64_t>(s.sequence.load(std::memory_order_acquire) - pos);
       if (ahead < 0) return false;
       if (ahead > 0) {
@@ -39,7 +44,7 @@ class vyukov_ring {
   bool try_pop(T& m) noexcept {
     std::uint64_t pos = head_.load(std::memory_order_relaxed);
     for (;;) {
-      slot& s = slots_[pos & mask_];
+      slot& s = slots()[pos & mask_];
       const auto ahead = static_cast<std::int64_t>(s.sequence.load(std::memory_order_acquire) - (pos + 1));
       if (ahead < 0) return false;
       if (ahead > 0) {
@@ -58,7 +63,8 @@ class vyukov_ring {
     T payload;
   };
 
-  std::unique_ptr<slot[]> slots_;
+  slot* slots() noexcept { return reinterpret_cast<slot*>(this + 1); }
+
   std::uint64_t mask_;
   alignas(line_bytes) std::atomic<std::uint64_t> tail_{0};
   alignas(line_bytes) std::atomic<std::uint64_t> head_{0};

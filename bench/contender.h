@@ -1,0 +1,81 @@
+// Who is measured: a table of queues behind one face.
+#ifndef MILLRACE_BENCH_CONTENDER_H_
+#define MILLRACE_BENCH_CONTENDER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/queue.h"
+
+namespace millrace::bench {
+
+enum class origin : std::uint8_t { ours, reference, peer, kernel };
+
+struct traits {
+  std::string_view name;
+  origin from;
+  std::string_view package{};     // of Debian, where a peer comes from
+  bool between_processes = true;  // else there are pointers in it, or it has no place to live but a heap
+  bool one_to_one = false;        // one producer, one consumer
+  bool fifo = true;
+  std::string_view note{};
+};
+
+struct contender : traits {
+  // What it can be put to; made anew for each run. Nullptr: it has no such size or calls.
+  std::unique_ptr<queue> (*make)(const work&, board&) = nullptr;
+  bool (*able)(const work&) = nullptr;
+
+  bool can(const work& w) const noexcept {
+    if (w.where == place::processes && !between_processes) return false;
+    if (one_to_one && (w.producers != 1 || w.consumers != 1)) return false;
+    return able(w);
+  }
+};
+
+// The shapes that are compiled: each size with the usual capacity, the least size with others; and
+// for which of them every kind of work.
+template <template <class T, std::size_t Capacity> class Q, class F>
+auto with_shape(const work& w, F f) {
+  if (w.bytes == 8 && w.capacity == 64) return f.template operator()<Q<parcel<8>, 64>, false>();
+  if (w.bytes == 8 && w.capacity == 1024) return f.template operator()<Q<parcel<8>, 1024>, true>();
+  if (w.bytes == 8 && w.capacity == 65536) return f.template operator()<Q<parcel<8>, 65536>, false>();
+  if (w.bytes == 64 && w.capacity == 1024) return f.template operator()<Q<parcel<64>, 1024>, false>();
+  if (w.bytes == 256 && w.capacity == 1024) return f.template operator()<Q<parcel<256>, 1024>, false>();
+  if (w.bytes == 1024 && w.capacity == 1024) return f.template operator()<Q<parcel<1024>, 1024>, false>();
+  if (w.bytes == 4096 && w.capacity == 1024) return f.template operator()<Q<parcel<4096>, 1024>, false>();
+  return f.template operator()<void, false>();
+}
+
+template <template <class T, std::size_t Capacity> class Q>
+contender contend(const traits& t) {
+  return {t,
+          [](const work& w, board& b) {
+            return with_shape<Q>(w, [&]<class Shape, bool All>() -> std::unique_ptr<queue> {
+              if constexpr (measurable<Shape>) return std::make_unique<measured<Shape, All>>(w, b);
+              return nullptr;
+            });
+          },
+          [](const work& w) {
+            return with_shape<Q>(w, [&]<class Shape, bool All>() {
+              if constexpr (measurable<Shape>) return measured<Shape, All>::able(w);
+              return false;
+            });
+          }};
+}
+
+// Each adds its own, if it has been compiled in.
+void add_ours(std::vector<contender>& all);
+void add_references(std::vector<contender>& all);
+void add_boost(std::vector<contender>& all);
+
+// Ours first.
+const std::vector<contender>& contenders();
+
+}  // namespace millrace::bench
+
+#endif  // MILLRACE_BENCH_CONTENDER_H_

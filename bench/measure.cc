@@ -1,0 +1,64 @@
+#include "bench/measure.h"
+
+#include <fmt/format.h>
+
+#include "bench/contender.h"
+#include "bench/stage.h"
+
+namespace millrace::bench {
+namespace {
+
+table seats(const section& s, const std::vector<contender>& all, std::size_t& runs) {
+  table t{s, {}};
+  for (const column& c : s.columns) {
+    cell& made = t.cells.emplace_back(cell{c, {}});
+    for (const contender& who : all) {
+      if (who.can(c.job)) made.all.push_back({&who, {}});
+    }
+    runs += made.all.size();
+  }
+  return t;
+}
+
+double usual_line(const results& r) {
+  std::vector<double> probes;
+  for (const table& t : r.tables) {
+    for (const cell& c : t.cells) {
+      for (const series& s : c.all) {
+        for (const outcome& o : s.runs) {
+          if (o.line_before > 0) probes.push_back(o.line_before);
+          if (o.line_after > 0) probes.push_back(o.line_after);
+        }
+      }
+    }
+  }
+  const auto all = summary(std::move(probes));
+  return all ? all->median : 0;
+}
+
+}  // namespace
+
+results measure(const std::vector<section>& sections, const std::vector<contender>& who, const effort& e,
+                const std::function<void(double, std::string_view)>& progress) {
+  results r;
+  r.spent = e;
+  std::size_t runs = 0;
+  for (const section& s : sections) r.tables.push_back(seats(s, who, runs));
+  std::size_t done = 0;
+  for (unsigned pass = 0; pass != e.passes; ++pass) {
+    for (table& t : r.tables) {
+      for (cell& c : t.cells) {
+        for (std::size_t i = 0; i != c.all.size(); ++i) {
+          series& s = c.all[(pass + i) % c.all.size()];
+          progress(static_cast<double>(done++) / static_cast<double>(runs * e.passes),
+                   fmt::format("{}, {}: {}", t.what.key, c.at.label, s.who->name));
+          s.runs.push_back(perform(*s.who, c.at.job, window_of(c.at.job, e), e.realtime));
+        }
+      }
+    }
+  }
+  r.usual_line = usual_line(r);
+  return r;
+}
+
+}  // namespace millrace::bench

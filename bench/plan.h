@@ -1,0 +1,44 @@
+// What is measured: sections, each with one axis and the same queues along it.
+#ifndef MILLRACE_BENCH_PLAN_H_
+#define MILLRACE_BENCH_PLAN_H_
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "bench/contender.h"
+#include "bench/work.h"
+
+namespace millrace::bench {
+
+struct column {
+  std::string label;
+  work job;
+};
+
+struct section {
+  std::string key;  // for --only and JSON
+  std::string title;
+  std::string base;  // whose ratio to each is given
+  std::vector<column> columns;
+};
+
+struct effort {
+  unsigned passes = 9;
+  std::chrono::milliseconds window{100};  // of one run with no more workers than cores
+  bool realtime = false;                  // the rest of the machine waits while a run is under way
+};
+
+inline constexpr effort thorough{};
+inline constexpr effort quick{3, std::chrono::milliseconds(12)};
+
+std::vector<section> plan();
+
+// The window of a run: longer where workers wait for one another's cores.
+std::chrono::milliseconds window_of(const work& job, const effort& e);
+
+std::string to_string(const work& job);
+
+}  // namespace millrace::bench
+
+#endif  // MILLRACE_BENCH_PLAN_H_

@@ -1,0 +1,281 @@
+// What a queue has to offer to be measured, and the loops that measure it.
+#ifndef MILLRACE_BENCH_QUEUE_H_
+#define MILLRACE_BENCH_QUEUE_H_
+
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "bench/board.h"
+#include "bench/clock.h"
+#include "bench/message.h"
+#include "bench/work.h"
+#include "millrace/platform.h"
+
+namespace millrace::bench {
+
+enum class role : std::uint8_t { producer, consumer };
+
+// A worker's end of a queue of messages T; it is made and used by that worker alone. It has
+// at least one of these pairs.
+template <class P, class T>
+concept trying = requires(P p, const T& in, T& out) {
+  { p.try_push(in) } -> std::same_as<bool>;
+  { p.try_pop(out) } -> std::same_as<bool>;
+};
+template <class P, class T>
+concept blocking = requires(P p, const T& in, T& out) {
+  p.push(in);
+  p.pop(out);
+};
+// How many went in (came out).
+template <class P, class T>
+concept batching = requires(P p, std::span<const T> in, std::span<T> out) {
+  { p.try_push_n(in) } -> std::same_as<std::size_t>;
+  { p.try_pop_n(out) } -> std::same_as<std::size_t>;
+};
+
+// A queue as the harness sees it. Made by one process or thread; `port` is called by
+// each worker, in a process of its own where work says so.
+template <class Q>
+concept measurable = requires(Q q, const work& w, board& b, role r) {
+  typename Q::value_type;
+  {Q(w, b)};
+  {q.port(w, r)};
+};
+
+struct worker {
+  const work& job;
+  board& all;
+  role side;
+  std::uint32_t number;  // on its side
+
+  desk& own() const noexcept { return all.desks[side == role::producer ? number : job.producers + number]; }
+  bool enough() const noexcept { return all.enough.load(std::memory_order_relaxed) != 0; }
+};
+
+// The same, whatever its type.
+class queue {
+ public:
+  queue() = default;
+  queue(const queue&) = delete;
+  queue& operator=(const queue&) = delete;
+  virtual ~queue() = default;
+
+  // Attaches, calls `begin`, and does the worker's part.
+  virtual void labour(const worker& w, void (*begin)(const worker&)) = 0;
+};
+
+// Between a try that failed and the next.
+class patience {
+ public:
+  explicit patience(waiting how) noexcept : spins_(how == waiting::spin) {}
+  void operator()() const noexcept {
+    if (spins_) {
+      native::relax(0);
+    } else {
+      ::sched_yield();
+    }
+  }
+
+ private:
+  bool spins_;
+};
+
+inline constexpr std::size_t most_batch = 64;
+inline constexpr std::uint64_t stretch = 64;  // messages between looks at the clock on the wall
+
+// How long consumers look for messages that have been sent and do not come.
+inline constexpr std::chrono::milliseconds given_up{200};
+
+// `All`: every kind of work; else, as compiling it takes its time, only streams of single messages
+// by tries, or, where there are none, by blocking calls.
+template <class Port, class T, bool All>
+class labourer {
+ public:
+  static constexpr bool tries = trying<Port, T>;
+  static constexpr bool blocks = blocking<Port, T> && (All || !tries);
+  static constexpr bool batches = batching<Port, T> && All;
+
+  labourer(Port& port, const worker& w) noexcept : port_(port), w_(w), wait_(w.job.how) {}
+
+  void produce() {
+    while (!w_.enough()) {
+      if (w_.job.batch > 1) {
+        send_batch();
+      } else {
+        for (std::uint64_t i = 0; i != stretch; ++i) send(next());
+      }
+      w_.own().moved.store(sent_, std::memory_order_relaxed);
+    }
+    // The last one tells the consumers, where they would sleep for ever.
+    const bool last = w_.all.producers_left.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    if (last && sleeps()) send_ends();
+  }
+
+  void consume() {
+    if (sleeps()) {
+      while (receive_one()) {
+      }
+    } else {
+      drain();
+    }
+    w_.own().books = books_;
+  }
+
+ private:
+  // Whether its own blocking calls are made: also by one that has no others.
+  bool sleeps() const noexcept { return blocks && (w_.job.how == waiting::block || !tries); }
+
+  mark next() noexcept { return mark_of(w_.number, sent_++); }
+
+  void send(mark m) {
+    message_.stamp(m);
+    if constexpr (blocks) {
+      if (sleeps()) {
+        port_.push(message_);
+        return;
+      }
+    }
+    if constexpr (tries) {
+      while (!port_.try_push(message_)) wait_();
+    }
+  }
+
+  [[gnu::noinline]] void send_ends() {
+    for (std::uint32_t i = 0; i != w_.job.consumers; ++i) send(the_end);
+  }
+
+  void send_batch() {
+    if constexpr (batches) {
+      for (std::size_t i = 0; i != w_.job.batch; ++i) batch_[i].stamp(next());
+      std::span<const T> left(batch_.data(), w_.job.batch);
+      for (;;) {
+        left = left.subspan(port_.try_push_n(left));
+        if (left.empty()) return;
+        wait_();
+      }
+    }
+  }
+
+  // False: no more will come.
+  bool receive_one() {
+    if constexpr (blocks) {
+      port_.pop(message_);
+      if (message_.stamped() == the_end) return false;
+      books_.enter(message_);
+      if (++received_ % stretch == 0) publish();
+      return true;
+    }
+    return false;
+  }
+
+  void drain() {
+    deadline give_up = deadline::never();
+    for (;;) {
+      const std::uint64_t before = received_;
+      if (w_.job.batch > 1) {
+        receive_batch();
+      } else {
+        receive_some();
+      }
+      if (received_ != before) {
+        publish();
+        give_up = deadline::never();
+      }
+      if (received_ - before >= stretch) continue;
+      if (w_.all.producers_left.load(std::memory_order_acquire) == 0) {
+        if (all_arrived()) return;
+        if (give_up.is_never()) give_up = deadline::after(given_up);
+        if (deadline::clock::now() > give_up.when()) return;
+      }
+      wait_();
+    }
+  }
+
+  void receive_some() {
+    if constexpr (tries) {
+      for (std::uint64_t i = 0; i != stretch && port_.try_pop(message_); ++i) {
+        books_.enter(message_);
+        ++received_;
+      }
+    }
+  }
+
+  void receive_batch() {
+    if constexpr (batches) {
+      std::size_t n = 1;
+      for (std::uint64_t most = received_ + stretch; n != 0 && received_ < most; received_ += n) {
+        n = port_.try_pop_n(std::span<T>(batch_.data(), w_.job.batch));
+        for (std::size_t i = 0; i != n; ++i) books_.enter(batch_[i]);
+      }
+    }
+  }
+
+  void publish() noexcept { w_.own().moved.store(received_, std::memory_order_relaxed); }
+
+  bool all_arrived() const noexcept {
+    std::uint64_t sent = 0;
+    std::uint64_t received = 0;
+    for (std::uint32_t i = 0; i != w_.job.workers(); ++i) {
+      (i < w_.job.producers ? sent : received) += w_.all.desks[i].moved.load(std::memory_order_relaxed);
+    }
+    return received >= sent;
+  }
+
+  Port& port_;
+  const worker& w_;
+  patience wait_;
+  std::uint64_t sent_ = 0;
+  std::uint64_t received_ = 0;
+  ledger books_{};
+  T message_{};
+  std::array<T, most_batch> batch_{};
+};
+
+template <measurable Q, bool All>
+class measured final : public queue {
+ public:
+  measured(const work& w, board& b) : queue_(w, b) {}
+
+  // Whether it has the calls for that.
+  static constexpr bool able(const work& w) noexcept {
+    if (w.batch > 1) return part::batches;
+    return w.how == waiting::block ? part::blocks : part::tries || part::blocks;
+  }
+
+  void labour(const worker& w, void (*begin)(const worker&)) override {
+    port own = queue_.port(w.job, w.side);
+    part it(own, w);
+    begin(w);
+    w.side == role::producer ? it.produce() : it.consume();
+    finish(w);
+  }
+
+ private:
+  using port = decltype(std::declval<Q&>().port(std::declval<const work&>(), role::producer));
+  using part = labourer<port, typename Q::value_type, All>;
+
+  static void finish(const worker& w) noexcept {
+    w.own().ended_ns = monotonic_ns();
+    w.own().cpu_ns = own_cpu_ns() - w.own().cpu_ns;
+    w.all.ended.fetch_add(1, std::memory_order_release);
+  }
+
+  Q queue_;
+};
+
+}  // namespace millrace::bench
+
+#endif  // MILLRACE_BENCH_QUEUE_H_

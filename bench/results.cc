@@ -1,0 +1,61 @@
+#include "bench/results.h"
+
+#include <algorithm>
+
+namespace millrace::bench {
+namespace {
+
+constexpr double usual = 1.35;     // a line that takes so many times as long is another state of the machine
+constexpr std::size_t enough = 3;  // steady runs
+
+}  // namespace
+
+bool series::stuck() const noexcept {
+  return std::any_of(runs.begin(), runs.end(), [](const outcome& o) { return o.stuck; });
+}
+
+const std::string* series::failed() const noexcept {
+  const auto bad = std::find_if(runs.begin(), runs.end(), [](const outcome& o) { return !o.failed.empty(); });
+  return bad == runs.end() ? nullptr : &bad->failed;
+}
+
+const series* cell::of(std::string_view name) const noexcept {
+  const auto it = std::find_if(all.begin(), all.end(), [&](const series& s) { return s.who->name == name; });
+  return it == all.end() ? nullptr : &*it;
+}
+
+const table* results::find(std::string_view key) const noexcept {
+  const auto it = std::find_if(tables.begin(), tables.end(), [&](const table& t) { return t.what.key == key; });
+  return it == tables.end() ? nullptr : &*it;
+}
+
+bool results::steady(const outcome& o) const noexcept {
+  const auto near = [&](double line) { return line < usual_line * usual && line > usual_line / usual; };
+  return near(o.line_before) && (o.stuck || near(o.line_after));
+}
+
+std::vector<std::optional<double>> results::rates(const series& s) const {
+  const auto good = [](const outcome& o) { return o.failed.empty() && o.seconds > 0; };
+  const auto kept = static_cast<std::size_t>(
+      std::count_if(s.runs.begin(), s.runs.end(), [&](const outcome& o) { return good(o) && steady(o); }));
+  std::vector<std::optional<double>> all;
+  for (const outcome& o : s.runs) {
+    const bool counts = good(o) && (kept < enough || steady(o));
+    all.push_back(counts ? std::optional(o.rate()) : std::nullopt);
+  }
+  return all;
+}
+
+std::optional<spread> results::rate(const series& s) const {
+  std::vector<double> known;
+  for (const auto& r : rates(s)) {
+    if (r) known.push_back(*r);
+  }
+  return summary(std::move(known));
+}
+
+std::optional<spread> results::ratio(const series& first, const series& second) const {
+  return bench::ratio(rates(first), rates(second));
+}
+
+}  // namespace millrace::bench

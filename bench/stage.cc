@@ -1,0 +1,252 @@
+#include "bench/stage.h"
+
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "bench/board.h"
+#include "bench/clock.h"
+#include "bench/machine.h"
+#include "millrace/descriptor.h"
+#include "millrace/futex.h"
+
+namespace millrace::bench {
+namespace {
+
+constexpr std::chrono::milliseconds patience_with_all{2500};
+constexpr std::chrono::microseconds probe{1000};
+
+// Who ends a run comes before those who run.
+constexpr int rank_of_caller = 3;
+constexpr int rank_of_stage = 2;
+constexpr int rank_of_worker = 1;
+
+class shared_board {
+ public:
+  shared_board() : at_(::mmap(nullptr, sizeof(board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+    if (at_ == MAP_FAILED) throw std::bad_alloc();
+    std::construct_at(static_cast<board*>(at_));
+  }
+  shared_board(const shared_board&) = delete;
+  shared_board& operator=(const shared_board&) = delete;
+  ~shared_board() { ::munmap(at_, sizeof(board)); }
+
+  board& operator*() const noexcept { return *static_cast<board*>(at_); }
+  board* operator->() const noexcept { return static_cast<board*>(at_); }
+
+ private:
+  void* at_;
+};
+
+void begin(const worker& w) {
+  if (w.all.realtime) take_rank(rank_of_worker);
+  w.side == role::producer ? stay_on_first_half(w.number) : stay_on_second_half(w.number);
+  w.all.ready.fetch_add(1, std::memory_order_release);
+  while (w.all.started.load(std::memory_order_acquire) == 0) {
+    (void)futex_wait(w.all.started, 0, deadline::never());
+  }
+  w.own().cpu_ns = own_cpu_ns();
+}
+
+void refuse(board& b, const char* why) { std::strncpy(b.refused.data(), why, b.refused.size() - 1); }
+
+void labour(queue& q, const worker& w) {
+  try {
+    q.labour(w, begin);
+  } catch (const std::exception& e) {
+    refuse(w.all, e.what());
+    ::_exit(1);  // the others would wait for it
+  }
+}
+
+void start(board& b, const work& job, std::chrono::milliseconds window) {
+  while (b.ready.load(std::memory_order_acquire) != job.workers()) {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));  // not a yield: they have a lower rank
+  }
+  b.started_ns = monotonic_ns();
+  b.started.store(1, std::memory_order_release);
+  futex_wake_all(b.started);
+  std::this_thread::sleep_for(window);
+  b.enough_ns = monotonic_ns();
+  b.enough.store(1, std::memory_order_relaxed);
+}
+
+std::vector<worker> cast_of(const work& job, board& b) {
+  std::vector<worker> all;
+  for (std::uint32_t i = 0; i != job.producers; ++i) all.push_back({job, b, role::producer, i});
+  for (std::uint32_t i = 0; i != job.consumers; ++i) all.push_back({job, b, role::consumer, i});
+  return all;
+}
+
+void with_threads(queue& q, const work& job, board& b, std::chrono::milliseconds window) {
+  std::vector<std::thread> all;
+  for (const worker& w : cast_of(job, b)) all.emplace_back([&q, w] { labour(q, w); });
+  start(b, job, window);
+  for (std::thread& t : all) t.join();
+}
+
+// Children die with their parent.
+pid_t fork_bound() {
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
+  }
+  return child;
+}
+
+// Waits for all; false if one ended badly, and then ends the rest.
+bool all_end_well(const std::vector<pid_t>& children) {
+  for (std::size_t left = children.size(); left != 0; --left) {
+    int how = 0;
+    (void)::wait(&how);
+    if (WIFEXITED(how) && WEXITSTATUS(how) == 0) continue;
+    for (const pid_t c : children) ::kill(c, SIGKILL);
+    return false;
+  }
+  return true;
+}
+
+bool with_processes(queue& q, const work& job, board& b, std::chrono::milliseconds window) {
+  std::vector<pid_t> all;
+  for (const worker& w : cast_of(job, b)) {
+    const pid_t child = fork_bound();
+    if (child < 0) {
+      refuse(b, "cannot fork");
+      return false;
+    }
+    if (child == 0) {
+      labour(q, w);
+      ::_exit(0);
+    }
+    all.push_back(child);
+  }
+  start(b, job, window);
+  return all_end_well(all);
+}
+
+// In the process that is the stage.
+bool play(const contender& who, const work& job, board& b, std::chrono::milliseconds window) try {
+  if (b.realtime) take_rank(rank_of_stage);
+  b.producers_left.store(job.producers, std::memory_order_relaxed);
+  b.line_before = line_round_trip(1, probe);
+  const std::unique_ptr<queue> q = who.make(job, b);
+  if (q == nullptr) {
+    refuse(b, "not made for that");
+    return false;
+  }
+  if (job.where == place::threads) {
+    with_threads(*q, job, b, window);
+  } else if (!with_processes(*q, job, b, window)) {
+    return false;
+  }
+  b.line_after = line_round_trip(1, probe);
+  return true;
+} catch (const std::exception& e) {
+  refuse(b, e.what());
+  return false;
+}
+
+void clean_up(board& b) {
+  if (b.segment.front() != '\0') ::shm_unlink(b.segment.data());
+  const std::int32_t queue = b.message_queue.load();
+  if (queue >= 0) ::msgctl(queue, IPC_RMID, nullptr);
+}
+
+void count(const work& job, const board& b, outcome& o) {
+  std::uint64_t least[2] = {UINT64_MAX, UINT64_MAX};
+  std::int64_t cpu = 0;
+  std::int64_t ended = b.started_ns;
+  for (std::uint32_t i = 0; i != job.workers(); ++i) {
+    const desk& d = b.desks[i];
+    const bool sends = i < job.producers;
+    const std::uint64_t moved = d.moved.load(std::memory_order_acquire);
+    (sends ? o.sent : o.received) += moved;
+    least[sends ? 0 : 1] = std::min(least[sends ? 0 : 1], moved);
+    cpu += d.cpu_ns;
+    ended = std::max(ended, d.ended_ns);
+  }
+  o.seconds = 1e-9 * static_cast<double>(ended - b.started_ns);
+  const auto share = [](std::uint64_t part, std::uint64_t whole, std::uint32_t many) {
+    return whole == 0 ? 0.0 : static_cast<double>(part) * many / static_cast<double>(whole);
+  };
+  o.least_share = std::min(share(least[0], o.sent, job.producers), share(least[1], o.received, job.consumers));
+  const double could = o.seconds * static_cast<double>(std::min<std::size_t>(job.workers(), cores().size()));
+  o.busy = could > 0 ? 1e-9 * static_cast<double>(cpu) / could : 0;
+}
+
+// Of a run that came to its end.
+void audit(const work& job, const board& b, outcome& o) {
+  for (std::uint32_t p = 0; p != job.producers; ++p) {
+    account got;
+    for (std::uint32_t c = 0; c != job.consumers; ++c) {
+      const account& a = b.desks[job.producers + c].books.of[p];
+      got.count += a.count;
+      got.checksum += a.checksum;
+      o.reordered += a.reordered;
+    }
+    const std::uint64_t sent = b.desks[p].moved.load(std::memory_order_acquire);
+    if (got.count < sent) o.lost += sent - got.count;
+    if (got.count > sent) o.doubled += got.count - sent;
+    if (got.count == sent && got.checksum != checksum_of_all(sent)) ++o.damaged;
+  }
+  for (std::uint32_t c = 0; c != job.consumers; ++c) o.damaged += b.desks[job.producers + c].books.torn;
+}
+
+}  // namespace
+
+outcome perform(const contender& who, const work& job, std::chrono::milliseconds window, bool realtime) {
+  const shared_board b;
+  outcome o;
+  b->realtime = realtime;
+  if (realtime && !take_rank(rank_of_caller)) {
+    o.failed = "may not take a rank before other processes";
+    return o;
+  }
+  const pid_t child = fork_bound();
+  if (child < 0) {
+    o.failed = "cannot fork";
+    return o;
+  }
+  if (child == 0) ::_exit(play(who, job, *b, window) ? 0 : 1);
+  const descriptor watched(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  pollfd ended{watched.number(), POLLIN, 0};
+  const auto limit = static_cast<int>((window + patience_with_all).count());
+  o.stuck = ::poll(&ended, 1, limit) == 0;
+  if (o.stuck) ::kill(child, SIGKILL);
+  int how = 0;
+  ::waitpid(child, &how, 0);
+  clean_up(*b);
+  if (!o.stuck && !(WIFEXITED(how) && WEXITSTATUS(how) == 0)) {
+    o.failed = b->refused.front() != '\0' ? b->refused.data()
+               : WIFSIGNALED(how)         ? std::string("killed by ") + ::strsignal(WTERMSIG(how))
+                                          : "a worker ended badly";
+    return o;
+  }
+  o.line_before = b->line_before;
+  o.line_after = b->line_after;
+  count(job, *b, o);
+  if (o.stuck) {
+    o.seconds = b->started_ns == 0 ? 0 : 1e-9 * static_cast<double>(monotonic_ns() - b->started_ns);
+  } else {
+    audit(job, *b, o);
+  }
+  o.trips = b->trips;
+  return o;
+}
+
+}  // namespace millrace::bench
