@@ -1,10 +1,12 @@
 #include "millrace/process.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -83,7 +85,15 @@ std::uint32_t own_namespace() noexcept {
   return static_cast<std::uint32_t>(info.st_ino);
 }
 
+std::atomic<std::uint32_t> forks_so_far{0};
+// Where it cannot be registered, none is counted.
+[[maybe_unused]] const int counting = ::pthread_atfork(nullptr, nullptr, [] {
+  forks_so_far.fetch_add(1, std::memory_order_relaxed);  // relaxed: a child begins with one thread
+});
+
 }  // namespace
+
+std::uint32_t forks() noexcept { return forks_so_far.load(std::memory_order_relaxed); }
 
 process_identity process_identity::self() noexcept { return of(::getpid()); }
 

@@ -1,16 +1,20 @@
 // One suite for every ring: the same names, the same promises.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -19,6 +23,7 @@
 #include <vector>
 
 #include "millrace/boost_ring.h"
+#include "millrace/in_place.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/semaphore_ring.h"
@@ -518,6 +523,314 @@ TYPED_TEST(RingTest, NoMoreHandlesThanPlacesAndAPlaceIsFreeAgainWhenLeft) {
     EXPECT_EQ(third.error().code, errc::limit);
   }
   EXPECT_TRUE(segment.attach());
+}
+
+// ---- In place: where a lock would be held in the user's code it is not offered.
+static_assert(!writes_in_place<mutex_ring<letter>> && !reads_in_place<mutex_ring<letter>>);
+static_assert(!writes_in_place<semaphore_ring<letter>> && !reads_in_place<semaphore_ring<letter>>);
+static_assert(!writes_in_place<boost_ring<letter>> && !reads_in_place<boost_ring<letter>>);
+
+template <class R>
+class InPlaceTest : public RingTest<R> {
+ protected:
+  static constexpr bool skips = R::kind == "mpmc_ring";
+
+  // A child that has done `first` with a handle, and then waits to be killed.
+  child held_by(shared_ring<R>& segment, std::function<void(typename shared_ring<R>::handle&)> first) {
+    *held_ = false;
+    child c([this, &segment, first = std::move(first)] {
+      auto ring = this->attach(segment);
+      first(ring);
+      return false;
+    });
+    EXPECT_TRUE(reached([&] { return held_->load(); }));
+    return c;
+  }
+  void until_killed() {
+    *held_ = true;
+    for (;;) ::pause();
+  }
+  static void kill(child& c) {
+    ::kill(c.pid(), SIGKILL);
+    EXPECT_FALSE(c.succeeded());
+  }
+
+  shared<std::atomic<bool>> held_;
+};
+
+using in_place_rings = testing::Types<mpmc_ring<letter>, spsc_ring<letter>>;
+TYPED_TEST_SUITE(InPlaceTest, in_place_rings, ring_name);
+
+TYPED_TEST(InPlaceTest, PeekFindsWhatWasCommittedInOrder) {
+  static_assert(writes_in_place<TypeParam> && reads_in_place<TypeParam>);
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  for (std::uint64_t i = 0; i != 10; i += 2) {
+    auto slot = ring.try_reserve();
+    ASSERT_TRUE(slot);
+    EXPECT_EQ(slot.why(), status::ok);
+    *slot = letter::make(1, i);
+    slot.commit();
+    EXPECT_FALSE(slot) << "it is the caller's no more";
+    ASSERT_EQ(ring.try_push(letter::make(1, i + 1)), status::ok);
+    EXPECT_EQ(ring.try_reserve().why(), status::full);
+    {
+      const auto found = ring.try_peek();
+      ASSERT_TRUE(found);
+      EXPECT_EQ(found->number, i);
+      EXPECT_TRUE(found->whole());
+    }
+    auto second = ring.peek();
+    ASSERT_TRUE(second);
+    EXPECT_EQ(second->number, i + 1);
+    second.release();
+    second.release();
+    EXPECT_FALSE(second);
+    EXPECT_EQ(ring.try_peek().why(), status::empty);
+  }
+}
+
+TYPED_TEST(InPlaceTest, IsWrittenAndReadWhereItLies) {
+  auto segment = this->make(4);
+  auto ring = this->attach(segment);
+  const auto* const base = static_cast<const std::byte*>(segment.memory().base());
+  const letter* written = nullptr;
+  {
+    auto slot = ring.reserve();
+    written = &*slot;
+    *slot = letter::make(0, 5);
+    slot.commit();
+  }
+  const auto found = ring.peek();
+  EXPECT_EQ(&*found, written);
+  EXPECT_TRUE(reinterpret_cast<const std::byte*>(written) >= base);
+  EXPECT_TRUE(reinterpret_cast<const std::byte*>(written + 1) <= base + segment.memory().size());
+}
+
+TYPED_TEST(InPlaceTest, WhatIsNotCommittedIsNotPushedAndCostsNoRoom) {
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  for (int i = 0; i != 5; ++i) {
+    {
+      auto slot = ring.reserve();
+      ASSERT_TRUE(slot);
+      *slot = letter::make(0, 99);
+    }
+    letter m;
+    EXPECT_EQ(ring.try_pop(m), status::empty);
+    ASSERT_EQ(ring.try_push(letter::make(0, 1)), status::ok);
+    ASSERT_EQ(ring.try_push(letter::make(0, 2)), status::ok);
+    EXPECT_EQ(ring.try_push(letter::make(0, 3)), status::full);
+    EXPECT_EQ(ring.pop(m), status::ok);
+    EXPECT_EQ(m.number, 1u);
+    EXPECT_EQ(ring.pop(m), status::ok);
+  }
+}
+
+TYPED_TEST(InPlaceTest, AMovedHoldIsLetGoOfOnce) {
+  auto segment = this->make(1);
+  auto ring = this->attach(segment);
+  {
+    auto first = ring.reserve();
+    *first = letter::make(0, 3);
+    auto second = std::move(first);
+    second.commit();
+  }
+  {
+    auto first = ring.peek();
+    const auto second = std::move(first);
+    EXPECT_EQ(second->number, 3u);
+  }
+  EXPECT_EQ(ring.try_push(letter::make(0, 4)), status::ok);
+  EXPECT_EQ(ring.size_approx(), 1u);
+}
+
+TYPED_TEST(InPlaceTest, TimedFormsTimeOutAndClosedIsSaid) {
+  auto segment = this->make(1);
+  auto ring = this->attach(segment);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(ring.peek_for(20ms).why(), status::timed_out);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 20ms);
+  ASSERT_EQ(ring.push(letter::make(0, 1)), status::ok);
+  EXPECT_EQ(ring.reserve_for(1ms).why(), status::timed_out);
+  EXPECT_EQ(ring.reserve_until(deadline::at({})).why(), status::timed_out);
+  ring.close();
+  EXPECT_EQ(ring.reserve().why(), status::closed);
+  EXPECT_EQ(ring.try_reserve().why(), status::closed);
+  EXPECT_EQ(ring.peek().why(), status::ok);
+  EXPECT_EQ(ring.peek().why(), status::closed);
+}
+
+TYPED_TEST(InPlaceTest, ProcessesLoseDuplicateAndTearNothing) {
+  constexpr std::uint64_t each = 5000;
+  const std::uint32_t producers = this->one_to_one ? 1 : 2;
+  for (const std::uint64_t capacity : {1u, 4u}) {
+    auto segment = this->make(capacity);
+    std::vector<child> children;
+    for (std::uint32_t p = 0; p != producers; ++p) {
+      children.emplace_back([&, p] {
+        auto ring = this->attach(segment);
+        for (std::uint64_t i = 0; i != each; ++i) {
+          if (i % 7 == 0) (void)ring.try_reserve();
+          auto slot = ring.reserve();
+          if (!slot) return false;
+          *slot = letter::make(p, i);
+          slot.commit();
+        }
+        return true;
+      });
+    }
+    auto ring = this->attach(segment);
+    std::vector<std::uint64_t> next(producers, 0);
+    for (std::uint64_t i = 0; i != producers * each; ++i) {
+      const auto found = ring.peek_for(60s);
+      ASSERT_TRUE(found) << to_string(found.why());
+      ASSERT_TRUE(found->whole() && found->from < producers);
+      ASSERT_EQ(found->number, next[found->from]++);
+    }
+    for (child& c : children) EXPECT_TRUE(c.succeeded());
+  }
+}
+
+TYPED_TEST(InPlaceTest, KilledBeforeItsCommitItHasPushedNothing) {
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  child sleeper([&] {
+    letter m;
+    auto mine = this->attach(segment);
+    return mine.pop(m) == status::ok && m.number == 7;
+  });
+  child victim = this->held_by(segment, [this](auto& theirs) {
+    auto slot = theirs.reserve();
+    *slot = letter::make(0, 99);
+    this->until_killed();
+  });
+  // An spsc_ring's role is free only then.
+  if (this->skips) {
+    EXPECT_EQ(ring.try_push(letter::make(0, 7)), status::ok) << "behind the slot in its hands";
+  }
+  this->kill(victim);
+  if (!this->skips) {
+    EXPECT_EQ(ring.push(letter::make(0, 7)), status::ok);
+  }
+  EXPECT_TRUE(sleeper.succeeded());
+  letter m;
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+  EXPECT_EQ(ring.try_push(letter::make(0, 8)), status::ok);
+  EXPECT_EQ(ring.try_push(letter::make(0, 9)), status::ok);
+  EXPECT_EQ(ring.try_push(letter::make(0, 10)), status::full);
+}
+
+TYPED_TEST(InPlaceTest, KilledBeforeItsReleaseItLeavesTheMessageToAnother) {
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
+  child victim = this->held_by(segment, [this](auto& theirs) {
+    const auto found = theirs.peek();
+    if (found->number == 7) this->until_killed();
+  });
+  if (this->skips) {
+    EXPECT_EQ(ring.peek_for(1ms).why(), status::timed_out);
+  }
+  this->kill(victim);
+  const auto found = ring.peek();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found.why(), this->skips ? status::redelivered : status::ok);
+  EXPECT_EQ(found->number, 7u);
+  EXPECT_TRUE(found->whole());
+}
+
+// Peeked at anew, and killed again: it is still there for the next.
+TYPED_TEST(InPlaceTest, ARedeliveredOneIsRedeliveredAgain) {
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
+  for (int i = 0; i != 3; ++i) {
+    child victim = this->held_by(segment, [this](auto& theirs) {
+      const auto found = theirs.peek();
+      if (found && found->number == 7) this->until_killed();
+    });
+    this->kill(victim);
+  }
+  {
+    const auto found = ring.peek();
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->number, 7u);
+  }
+  EXPECT_EQ(ring.try_peek().why(), status::empty);
+  EXPECT_EQ(ring.try_push(letter::make(0, 8)), status::ok);
+  EXPECT_EQ(ring.try_push(letter::make(0, 9)), status::ok);
+}
+
+TYPED_TEST(InPlaceTest, WhereTheRingDropsSoDoesADeathInPeek) {
+  if (!this->skips) GTEST_SKIP() << "a spsc_ring's consumer has popped nothing yet";
+  auto segment = *shared_ring<TypeParam>::create(location::anonymous(), {.capacity = 2, .on_death = delivery::drop});
+  auto ring = this->attach(segment);
+  ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
+  child victim = this->held_by(segment, [this](auto& theirs) {
+    const auto found = theirs.peek();
+    if (found->number == 7) this->until_killed();
+  });
+  this->kill(victim);
+  ASSERT_EQ(ring.push(letter::make(0, 8)), status::ok);
+  const auto found = ring.peek();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->number, 8u);
+}
+
+TYPED_TEST(InPlaceTest, AChildThatInheritsOneLetsItAlone) {
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  ASSERT_EQ(ring.try_push(letter::make(0, 1)), status::ok);
+  std::optional slot(ring.reserve());
+  EXPECT_TRUE(child([&] {
+                slot.reset();
+                return true;
+              }).succeeded());
+  **slot = letter::make(0, 2);
+  slot->commit();
+  std::optional found(ring.peek());
+  EXPECT_TRUE(child([&] {
+                found->release();
+                return true;
+              }).succeeded());
+  EXPECT_EQ((*found)->number, 1u);
+  EXPECT_TRUE(child([&] {
+                return !this->skips || this->attach(segment).try_push(letter::make(0, 3)) != status::ok;
+              }).succeeded());
+  found.reset();
+  EXPECT_EQ(ring.peek()->number, 2u);
+}
+
+// Held by one that is stopped, or slow, it stands in the others' way, and they are told so.
+TEST(MpmcRing, ASlotInHandIsBusyAndItsWithdrawalWakesWhoWaits) {
+  using segment_type = shared_ring<mpmc_ring<letter>>;
+  auto segment = *segment_type::create(location::anonymous(), {.capacity = 2, .members = 4});
+  auto ring = *segment.attach();
+  auto other = *segment.attach();
+  {
+    const auto slot = ring.reserve();
+    ASSERT_EQ(other.try_push(letter::make(0, 7)), status::ok);
+    letter m;
+    EXPECT_EQ(other.try_pop(m), status::busy);
+    EXPECT_EQ(other.pop_for(m, 1ms), status::timed_out);
+    EXPECT_EQ(other.try_push(m), status::full);
+  }
+  shared<std::atomic<bool>> there;
+  std::optional slot(ring.reserve());
+  ASSERT_TRUE(*slot) << "in the place of the one that was withdrawn";
+  letter m;
+  ASSERT_EQ(other.try_pop(m), status::ok);
+  child sleeper([&] {
+    auto mine = segment.attach();
+    letter got;
+    *there = true;
+    return mine->pop(got) == status::ok && got.number == 8;
+  });
+  ASSERT_EQ(other.try_push(letter::make(0, 8)), status::ok);
+  ASSERT_TRUE(reached([&] { return there->load() && asleep(sleeper.pid()); }));
+  slot.reset();
+  EXPECT_TRUE(sleeper.succeeded());
 }
 
 // 2^50 messages are more than a test can push: it writes the words, as mpmc_ring.h

@@ -24,6 +24,7 @@
 
 #include "millrace/deadline.h"
 #include "millrace/futex.h"
+#include "millrace/in_place.h"
 #include "millrace/layout.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
@@ -156,6 +157,12 @@ class ScribbleTest : public testing::Test {
     (void)h.push_n_for(some, 0ms);
     (void)h.pop_for(m, 0ms);
     (void)h.try_pop_n(some);
+    if constexpr (writes_in_place<R> && reads_in_place<R>) {
+      if (auto slot = h.try_reserve()) slot.commit();
+      if (const auto found = h.peek_for(0ms)) m = *found;
+      (void)h.reserve_for(0ms);
+      (void)h.try_peek();
+    }
     (void)h.size_approx();
   }
 

@@ -32,6 +32,7 @@
 #include "millrace/event_count.h"
 #include "millrace/futex.h"
 #include "millrace/platform.h"
+#include "millrace/process.h"
 #include "millrace/robust_mutex.h"
 #include "verify/recorder.h"
 #include "verify/site.h"
@@ -312,8 +313,8 @@ class mortality {
 
   static bool commits_in(const site& s) noexcept {
     using namespace std::string_view_literals;
-    static constexpr std::array functions{"publish"sv,    "release"sv,     "commit_push"sv,
-                                          "commit_pop"sv, "push_locked"sv, "pop_locked"sv};
+    static constexpr std::array functions{"publish"sv, "release"sv, "commit_push"sv, "commit_pop"sv,
+                                          "commit"sv,  "done"sv,    "push_locked"sv, "pop_locked"sv};
     return std::string_view(s.file()).ends_with("_ring.h") &&
            std::find(functions.begin(), functions.end(), s.function) != functions.end();
   }
@@ -431,6 +432,22 @@ struct relacy_platform {
       (*object_)(info(s)).store(in);
     }
 
+    // Handed out is a copy, which nobody else has; who gets at the message too early races
+    // with either end, or finds one that was never written.
+    T& begin_write(site s = site::here()) noexcept {
+      write(T{}, s);
+      return in_place_;
+    }
+    void end_write(site s = site::here()) noexcept { write(in_place_, s); }
+    const T& begin_read(site s = site::here()) const noexcept {
+      read(in_place_, s);
+      return in_place_;
+    }
+    void end_read(site s = site::here()) const noexcept {
+      T again;
+      read(again, s);
+    }
+
    private:
     // rl::var wants something to construct from 0 and to print.
     struct printable {
@@ -444,6 +461,7 @@ struct relacy_platform {
     };
 
     registered<rl::var<printable>> object_;
+    mutable T in_place_{};
   };
 
   // What the kernel does is one step: it compares the word's latest value and

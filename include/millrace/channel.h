@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +14,8 @@
 #include <utility>
 
 #include "millrace/attendance.h"
+#include "millrace/deadline.h"
+#include "millrace/in_place.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/platform.h"
 #include "millrace/result.h"
@@ -143,6 +146,15 @@ class channel : private shared_ring<stream<Ring>> {
     using base::size_approx;
     using base::try_push;
     using base::try_push_n;
+
+    // Where the ring has them: in_place.h.
+    auto try_reserve() noexcept requires writes_in_place<Ring> { return base::try_reserve(); }
+    auto reserve() noexcept requires writes_in_place<Ring> { return base::reserve(); }
+    template <class Rep, class Period>
+    auto reserve_for(std::chrono::duration<Rep, Period> wait) noexcept requires writes_in_place<Ring> {
+      return base::reserve_for(wait);
+    }
+    auto reserve_until(deadline until) noexcept requires writes_in_place<Ring> { return base::reserve_until(until); }
   };
 
   // Pops. Its going, if it is the last, tells the senders.
@@ -165,6 +177,15 @@ class channel : private shared_ring<stream<Ring>> {
     using base::size_approx;
     using base::try_pop;
     using base::try_pop_n;
+
+    // Where the ring has them: in_place.h.
+    auto try_peek() noexcept requires reads_in_place<Ring> { return base::try_peek(); }
+    auto peek() noexcept requires reads_in_place<Ring> { return base::peek(); }
+    template <class Rep, class Period>
+    auto peek_for(std::chrono::duration<Rep, Period> wait) noexcept requires reads_in_place<Ring> {
+      return base::peek_for(wait);
+    }
+    auto peek_until(deadline until) noexcept requires reads_in_place<Ring> { return base::peek_until(until); }
 
     // for (const T& m : receiver): each message, waiting for it, until there is none to
     // come: the channel has ended, or is corrupt (the next pop tells which).

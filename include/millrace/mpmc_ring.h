@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "millrace/event_count.h"
+#include "millrace/in_place.h"
 #include "millrace/platform.h"
 #include "millrace/ring.h"
 #include "millrace/roster.h"
@@ -31,7 +32,8 @@ namespace millrace {
 //     empty(p) --CAS tail p -> p+1-- payload --store--> full(p)
 //     full(p)  --CAS head p -> p+1-- payload --store--> empty(p+N)
 //   and where the claimer is killed before its store, instead of it, by anyone:
-//     empty(p) ---CAS---> skipped(p)   a pop claims it as it would full(p), and goes on
+//     empty(p) ---CAS---> skipped(p)   a pop claims it as it would full(p), and goes on; or
+//                                      by itself: a reservation that is not committed
 //     full(p)  ---CAS---> orphan(p), which a pop redelivers, or empty(p+N): dropped
 //     skipped(p) -CAS---> empty(p+N)
 //
@@ -50,7 +52,9 @@ namespace millrace {
 //     the one noted in the record of the holder of p+1, who is found in the
 //     same way and, not having published, has not touched its record. A record
 //     that starts a batch at q <= p names its owner the holder of all up to p.
-//     Whoever acts for a dead claimer notes the predecessor as it would have.
+//     Whoever acts for a dead claimer notes the predecessor as it would have. While a
+//     handle has a slot in hand, in place, it claims no other: it has one record a side, and
+//     a push may have to skip, which is a pop's claim.
 //  M4 What a failed try means. `empty`: head had come to p when it was read, and
 //     tail, read after it, stood at p: as head never passes tail, both stood at p
 //     at the instant of that read (seq_cst, as is every claim; acquire on the first
@@ -79,14 +83,16 @@ namespace millrace {
 // redelivery, or a scribble says so of a living one, pops that find nothing say `busy`.
 // A slot that is skipped counts as taken until pops have come to it. A redelivered
 // message comes later than others of its producer, which is why it is marked;
-// redelivery happens when a pop would otherwise fail. A message is out of the ring,
+// redelivery happens when a pop would otherwise fail. One that is peeked at keeps the
+// redeliverer's lock for as long. A message is out of the ring,
 // and not recovered, once its consumer has freed the slot, though its pop may not
 // have returned.
 //
 // Capacity: a power of two, 1 to 2^31. Positions wrap after 2^50 messages;
 // all comparisons are modular.
 template <message T, class Platform = native>
-class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
+class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
+                  public in_place_calls<mpmc_ring<T, Platform>, T, Platform> {
   using word = std::uint64_t;
   template <class U>
   using atomic = typename Platform::template atomic<U>;
@@ -266,6 +272,10 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     word first = 0;           // position
     word from = 0;            // its predecessor
     std::uint64_t count = 0;  // slots in a row
+  };
+  friend class in_place_calls<mpmc_ring, T, Platform>;
+  struct in_hand : claim {
+    word lock = 0;  // of a redelivery: ours (M6)
   };
 
   slot& at(word pos) noexcept { return at_.slots[pos & mask_]; }
@@ -463,10 +473,21 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     return position(r) == p ? member_of(r) : m;
   }
 
-  // For a pop that would fail for `why`: an orphan, if there is one (M6).
-  status redeliver_or(status why, T& m) noexcept {
+  // For a pop that would fail for `why`: an orphan, if there is one (M6). Kept out of the way
+  // of those that don't.
+  [[gnu::noinline]] status redeliver_or(status why, T& m) noexcept {
+    const in_hand c = claim_orphan(why);
+    if (c.why != status::redelivered) return c.why;
+    release(c.from, c.first, m);
+    all_.count(recovery::message_redelivered);
+    end_redelivery(c.lock);
+    return c.why;
+  }
+
+  // An orphan, and with it the redeliverer's lock; or `why` there is none.
+  in_hand claim_orphan(status why) noexcept {
     const std::uint32_t deaths = all_.deaths();
-    if (!redelivers_ || deaths == redelivered_) return why;
+    if (!redelivers_ || deaths == redelivered_) return {{why}};
     recover();
     // acquire: pairs with the other's CAS, so that its life is looked at and not that of
     // a dead member before it in its place (roster R3); and with its unlocking: the
@@ -475,27 +496,63 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform> {
     const word other = redeliverer_of(now);
     // A number that no member has is a scribble's: nobody will ever let go.
     const bool taken = other != nobody && other <= all_.members();
-    if (taken && !all_.dead(static_cast<std::uint32_t>(other - 1))) return status::busy;
+    if (taken && !all_.dead(static_cast<std::uint32_t>(other - 1))) return {{status::busy}};
     const word mine = next_redeliverer(now, me_ + 1);
     // release: pairs with the load above, which has read the very value that this replaces.
     if (!at_.shared->redeliverer.compare_exchange_strong(now, mine, std::memory_order_release,
                                                          std::memory_order_relaxed)) {
-      return status::busy;
+      return {{status::busy}};
     }
-    for (std::uint64_t n = 0; n != capacity() && why != status::redelivered; ++n) {
+    for (std::uint64_t n = 0; n != capacity(); ++n) {
       const word i = next_orphan_++ & mask_;
       const word w = at_.slots[i].state.load(std::memory_order_acquire);
       // One that names another slot's position is a scribble's, and would never go.
       if (state_of(w) != orphan_state || (position(w) & mask_) != i) continue;
-      release(member_of(w), position(w), m);
-      all_.count(recovery::message_redelivered);
-      why = status::redelivered;
+      return {{status::redelivered, position(w), member_of(w), 1}, mine};
     }
-    if (why != status::redelivered) redelivered_ = deaths;
-    at_.shared->redeliverer.store(next_redeliverer(mine, nobody), std::memory_order_release);
+    redelivered_ = deaths;
+    end_redelivery(mine);
+    return {{why}};
+  }
+
+  void end_redelivery(word lock) noexcept {
+    at_.shared->redeliverer.store(next_redeliverer(lock, nobody), std::memory_order_release);
     at_.shared->not_full.notify();
     at_.shared->not_empty.notify();  // those who were told busy
-    return why;
+  }
+
+  // In place: what try_push and try_pop do, in two halves.
+  status take_free(in_hand& c) noexcept {
+    c = {claim_push(1)};
+    return c.why;
+  }
+  status take_full(in_hand& c) noexcept {
+    c = {claim_pop(1)};
+    if (c.why != status::ok) c = claim_orphan(c.why);
+    return c.why;
+  }
+  T& written(const in_hand& c) noexcept { return at(c.first).payload.begin_write(); }
+  const T& read(const in_hand& c) noexcept { return at(c.first).payload.begin_read(); }
+
+  void commit(const in_hand& c) noexcept {
+    at(c.first).payload.end_write();
+    at(c.first).state.store(pack(c.first, full_state, c.from), std::memory_order_release);
+    at_.shared->not_empty.notify();
+  }
+  void withdraw(const in_hand& c) noexcept {
+    at(c.first).payload.end_write();
+    at(c.first).state.store(pack(c.first, skipped_state, c.from), std::memory_order_release);
+    at_.shared->not_empty.notify();  // those who were told busy
+    at_.shared->not_full.notify();   // a push that needs it may have it
+  }
+  void done(const in_hand& c) noexcept {
+    at(c.first).payload.end_read();
+    at(c.first).state.store(pack(c.first + capacity(), empty_state, c.from), std::memory_order_release);
+    if (c.why == status::redelivered) {
+      all_.count(recovery::message_redelivered);
+      end_redelivery(c.lock);
+    }
+    at_.shared->not_full.notify();
   }
 
   static constexpr word redeliverer_of(word w) noexcept { return w & ((word{1} << redeliverer_bits) - 1); }

@@ -12,7 +12,10 @@
 //                 algorithms, so that a checker can tell operations by line.
 //   plain<T>      a non-atomic T: `read(T&)` and `write(const T&)`. Unordered
 //                 accesses of which one writes are a data race: undefined
-//                 natively, an error in a checker.
+//                 natively, an error in a checker. In place: from `begin_write()` to
+//                 `end_write()`, or from `begin_read()` to `end_read()`, the T itself is
+//                 the caller's; both ends are accesses, and what lies between them is
+//                 raced with what either is raced with.
 //   wait          sleeps while the word holds `expected`, until woken or until
 //                 the deadline. May return for no reason. Orders nothing.
 //   wake_all      wakes all that sleep on the word. Orders nothing.
@@ -40,6 +43,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <type_traits>
 
 #include "millrace/deadline.h"
@@ -65,6 +69,11 @@ struct native {
    public:
     void read(T& out) const noexcept { std::memcpy(static_cast<void*>(&out), bytes_, sizeof(T)); }
     void write(const T& in) noexcept { std::memcpy(bytes_, static_cast<const void*>(&in), sizeof(T)); }
+
+    T& begin_write() noexcept { return *std::launder(reinterpret_cast<T*>(bytes_)); }
+    void end_write() noexcept {}
+    const T& begin_read() const noexcept { return *std::launder(reinterpret_cast<const T*>(bytes_)); }
+    void end_read() const noexcept {}
 
    private:
     alignas(T) std::byte bytes_[sizeof(T)];
@@ -117,6 +126,10 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
     } -> std::same_as<bool>;
   datum.read(value64);
   datum.write(value64);
+  { datum.begin_write() } -> std::same_as<std::uint64_t&>;
+  datum.end_write();
+  { datum.begin_read() } -> std::same_as<const std::uint64_t&>;
+  datum.end_read();
   { P::wait(word32, value32, until) } -> std::same_as<wait_result>;
   P::wake_all(word32);
   P::light_fence();

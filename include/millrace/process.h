@@ -8,6 +8,10 @@
 
 namespace millrace {
 
+// How many forks made this process out of the first one, as far as they went through
+// fork(): what was noted of it before tells a child from its parent.
+std::uint32_t forks() noexcept;
+
 // A process for good: its pid may be given to another one after its death, but
 // not with the same start time, and both mean something in one PID namespace only.
 struct process_identity {

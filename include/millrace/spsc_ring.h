@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "millrace/event_count.h"
+#include "millrace/in_place.h"
 #include "millrace/platform.h"
 #include "millrace/ring.h"
 #include "millrace/roster.h"
@@ -51,7 +52,8 @@ namespace millrace {
 //
 // Capacity: any number from 1 to 2^31; room is taken for the next power of two.
 template <message T, class Platform = native>
-class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
+class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
+                  public in_place_calls<spsc_ring<T, Platform>, T, Platform> {
   template <class U>
   using atomic = typename Platform::template atomic<U>;
 
@@ -160,7 +162,9 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
   event_count<Platform>& not_full() noexcept { return shared_->not_full; }
 
  private:
+  friend class in_place_calls<spsc_ring, T, Platform>;
   using slot = typename Platform::template plain<T>;
+  using in_hand = std::uint64_t;  // the index, which is not moved before commit and done
 
   struct control {
     alignas(line_bytes) atomic<std::uint64_t> tail{0};    // written by the producer
@@ -208,6 +212,28 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform> {
   void commit_pop(std::uint64_t head) noexcept {
     shared_->head.store(head, std::memory_order_release);  // pairs with room
     shared_->not_full.notify();
+  }
+
+  // In place: a reservation that is withdrawn has moved nothing.
+  status take_free(in_hand& t) noexcept {
+    if (is_closed()) return status::closed;
+    t = shared_->tail.load(std::memory_order_relaxed);  // relaxed: our own (S1)
+    return room(t, 1) == 0 ? shut_out(t) : status::ok;
+  }
+  status take_full(in_hand& h) noexcept {
+    h = shared_->head.load(std::memory_order_relaxed);  // relaxed: our own (S1)
+    return there(h, 1);
+  }
+  T& written(in_hand t) noexcept { return slots_[t & mask_].begin_write(); }
+  const T& read(in_hand h) const noexcept { return slots_[h & mask_].begin_read(); }
+  void commit(in_hand t) noexcept {
+    slots_[t & mask_].end_write();
+    commit_push(t + 1);
+  }
+  void withdraw(in_hand) noexcept {}
+  void done(in_hand h) noexcept {
+    slots_[h & mask_].end_read();
+    commit_pop(h + 1);
   }
 
   control* shared_;

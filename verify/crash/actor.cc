@@ -45,7 +45,7 @@ class operative {
 
  private:
   static bool pushes(verb v) {
-    return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n;
+    return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n || v == verb::reserve;
   }
 
   // Only this is stepped through.
@@ -77,6 +77,15 @@ class operative {
         return answer(seat_->try_pop_n(all));
       case verb::pop_n:
         return answer(seat_->pop_n(all));
+      case verb::reserve: {
+        const status s = seat_->reserve(all[0], until);
+        return answer(s, s == status::ok ? 1 : 0);
+      }
+      case verb::withdraw:
+        seat_->withdraw();
+        return answer(status::ok, 0);
+      case verb::peek:
+        return answer(seat_->peek(all[0], until));
       case verb::close:
         seat_->close();
         return answer(status::ok, 1);

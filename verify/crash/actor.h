@@ -29,6 +29,9 @@ enum class verb : std::uint8_t {
   try_pop_n,
   pop,  // likewise
   pop_n,
+  reserve,   // and commit; as push
+  withdraw,  // reserve, and do not commit
+  peek,      // and release; as pop
   close,
   drain,   // pop till the ring says empty or closed; waits out busy
   fill,    // push `count` with patience; then say what one more push says

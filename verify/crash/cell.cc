@@ -39,6 +39,11 @@ constexpr std::array table{
     operation{"pop+sleeper", verb::pop, 1, true},
     operation{"push_n+sleeper", verb::push_n, batch, true},
     operation{"pop_n+sleeper", verb::pop_n, batch, true},
+    operation{"reserve", verb::reserve},
+    operation{"withdraw", verb::withdraw},
+    operation{"peek", verb::peek},
+    operation{"reserve+sleeper", verb::reserve, 1, true},
+    operation{"peek+sleeper", verb::peek, 1, true},
     operation{"close", verb::close},
     operation{"close+sleeper", verb::close, 1, true},
     operation{"join", verb::join},
@@ -47,13 +52,20 @@ constexpr std::array table{
     operation{.name = "create_sysv", .what = verb::create, .sysv = true},
     operation{.name = "drain-after-push", .what = verb::drain, .dead = verb::try_push},
     operation{.name = "drain-after-pop", .what = verb::drain, .dead = verb::try_pop},
+    operation{.name = "drain-after-reserve", .what = verb::drain, .dead = verb::reserve},
+    operation{.name = "drain-after-peek", .what = verb::drain, .dead = verb::peek},
+    operation{.name = "peek-after-pop", .what = verb::peek, .dead = verb::try_pop},
     operation{.name = "push-after-pop", .what = verb::try_push, .dead = verb::try_pop},
 };
 
-bool pushes(verb v) { return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n; }
-bool pops(verb v) {
-  return v == verb::try_pop || v == verb::try_pop_n || v == verb::pop || v == verb::pop_n || v == verb::drain;
+bool pushes(verb v) {
+  return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n || v == verb::reserve;
 }
+bool pops(verb v) {
+  return v == verb::try_pop || v == verb::try_pop_n || v == verb::pop || v == verb::pop_n || v == verb::peek ||
+         v == verb::drain;
+}
+bool is_in_place(verb v) { return v == verb::reserve || v == verb::withdraw || v == verb::peek; }
 
 sleeper sleeper_of(const cell& c) {
   if (!c.what->sleeper) return sleeper::none;
@@ -484,6 +496,7 @@ class scene {
 std::span<const operation> operations() { return table; }
 
 bool possible(const cell& c) {
+  if ((is_in_place(c.what->what) || (c.what->dead && is_in_place(*c.what->dead))) && !c.ring->in_place) return false;
   if (c.what->creates()) return c.from == state::empty;
   if (c.what->dead) {
     // Where the first victim has something to do, and the second meets it.

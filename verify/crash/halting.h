@@ -31,6 +31,15 @@ struct halting : native {
       if (is_message && at_message) at_message();
     }
 
+    T& begin_write() noexcept { return value_.begin_write(); }
+    void end_write() noexcept {
+      if (is_message && at_message) at_message();
+    }
+    const T& begin_read() const noexcept { return value_.begin_read(); }
+    void end_read() const noexcept {
+      if (is_message && at_message) at_message();
+    }
+
    private:
     static constexpr bool is_message = std::is_class_v<T>;  // the rings' own fields are numbers
 

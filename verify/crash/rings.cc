@@ -26,6 +26,29 @@ class seat_at final : public seat {
   popped pop(parcel& m, deadline until) override { return said(ring_.pop_until(m, until)); }
   batch_result push_n(std::span<const parcel> m) override { return ring_.push_n(m); }
   popped pop_n(std::span<parcel> m) override { return said(ring_.pop_n(m)); }
+  status reserve(const parcel& m, deadline until) override {
+    if constexpr (writes_in_place<Ring>) {
+      auto slot = ring_.reserve_until(until);
+      if (!slot) return slot.why();
+      *slot = m;
+      slot.commit();
+      return status::ok;
+    } else {
+      return push(m, until);
+    }
+  }
+  void withdraw() override {
+    if constexpr (writes_in_place<Ring>) (void)ring_.try_reserve();
+  }
+  popped peek(parcel& m, deadline until) override {
+    if constexpr (reads_in_place<Ring>) {
+      const auto found = ring_.peek_until(until);
+      if (found) m = *found;
+      return said(found.why());
+    } else {
+      return pop(m, until);
+    }
+  }
   void close() override { ring_.close(); }
 
  private:
@@ -64,7 +87,11 @@ class segment_of final : public segment {
 
 template <class Ring>
 constexpr ring_type type(bool one_to_one = false, bool mortal = false) {
-  return {Ring::kind, one_to_one, mortal, segment_of<Ring>::template make<shared_ring<Ring>::create>,
+  return {Ring::kind,
+          one_to_one,
+          mortal,
+          writes_in_place<Ring>,
+          segment_of<Ring>::template make<shared_ring<Ring>::create>,
           segment_of<Ring>::template make<shared_ring<Ring>::open_or_create>};
 }
 

@@ -41,6 +41,10 @@ class seat {
   virtual popped pop(parcel& m, deadline until) = 0;
   virtual batch_result push_n(std::span<const parcel> m) = 0;
   virtual popped pop_n(std::span<parcel> m) = 0;
+  // In place, where the ring has that; else by a copy.
+  virtual status reserve(const parcel& m, deadline until) = 0;
+  virtual void withdraw() = 0;
+  virtual popped peek(parcel& m, deadline until) = 0;
   virtual void close() = 0;
 };
 
@@ -60,6 +64,7 @@ struct ring_type {
   std::string_view name;
   bool one_to_one;  // one producer and one consumer at a time
   bool mortal;      // its users do not survive a death
+  bool in_place;    // messages can be written and read where they lie
   result<std::unique_ptr<segment>> (*create)(const location& where, const ring_options& options);
   result<std::unique_ptr<segment>> (*open_or_create)(const location& where, const ring_options& options);
 };

@@ -134,7 +134,11 @@ class worker {
     mine.begun.store(done + n, std::memory_order_release);
     batch_result r;
     if (n == 1) {
-      r.why = blocking ? ring_.push(m[0], deadline::never()) : ring_.try_push(m[0]);
+      const bool in_place = choose_() % 4 == 0;
+      if (in_place && !blocking) ring_.withdraw();
+      r.why = in_place   ? ring_.reserve(m[0], deadline::never())
+              : blocking ? ring_.push(m[0], deadline::never())
+                         : ring_.try_push(m[0]);
       r.count = r.why == status::ok ? 1 : 0;
     } else {
       const std::span<const parcel> all(m.data(), n);
@@ -152,8 +156,9 @@ class worker {
       const bool blocking = choose_() % 2 == 0;
       const bool many = choose_() % 8 == 0;
       parcel& one = post_.hands[0];
-      const popped p = many ? (blocking ? ring_.pop_n(post_.hands) : ring_.try_pop_n(post_.hands))
-                            : (blocking ? ring_.pop(one, deadline::never()) : ring_.try_pop(one));
+      const popped p = many                 ? (blocking ? ring_.pop_n(post_.hands) : ring_.try_pop_n(post_.hands))
+                       : choose_() % 4 == 0 ? ring_.peek(one, deadline::never())
+                                            : (blocking ? ring_.pop(one, deadline::never()) : ring_.try_pop(one));
       if (p.why != status::ok && !would_block(p.why)) return call_failed;
       if (note(p)) return 0;
     }

@@ -108,6 +108,16 @@ class hostile : public native {
       step();
       value_.write(in);
     }
+    T& begin_write() noexcept {
+      step();
+      return value_.begin_write();
+    }
+    void end_write() noexcept { step(); }
+    const T& begin_read() const noexcept {
+      step();
+      return value_.begin_read();
+    }
+    void end_read() const noexcept { step(); }
 
    private:
     native::plain<T> value_;

@@ -78,7 +78,8 @@ class reader {
   std::span<const std::uint8_t> rest_;
 };
 
-// A move is a byte: the low half says which, the highest bit whose.
+// A move is a byte: the low half says which, the highest bit whose; the next one whether
+// a single message is moved in place, and the one below whether that is withdrawn.
 enum move : std::uint8_t {
   strike,        // scribble
   lie_in_wait,   // delay, scribble: later, in the midst of a call
@@ -132,6 +133,8 @@ class game {
       } else if (what == kill) {
         members_[place].dies_in = script.take(1);
       } else if (members_[place].ring) {
+        in_place_ = (byte >> 6 & 1) != 0;
+        withdrawn_ = (byte >> 5 & 1) != 0;
         call(what, place, script);
       }
     }
@@ -216,6 +219,21 @@ class game {
     const deadline passed = deadline::at(deadline::clock::time_point{});
     const std::size_t count = some.size();
     const auto one = [](status s) { return batch_result{s, delivered(s) ? std::size_t{1} : 0}; };
+    if constexpr (writes_in_place<R> && reads_in_place<R>) {
+      const auto write = [&](auto slot) {
+        if (slot) *slot = some[0];
+        if (slot && !withdrawn_) slot.commit();
+        return one(slot.why());
+      };
+      const auto read = [&](auto found) {
+        if (found) some[0] = *found;
+        return one(found.why());
+      };
+      if (in_place_ && what == try_push) return judge(write(ring.try_reserve()), count, {status::full, status::busy});
+      if (in_place_ && what == try_pop) return judge(read(ring.try_peek()), count, {status::empty, status::busy});
+      if (in_place_ && what == push_until) return judge(write(ring.reserve_until(passed)), count, {status::timed_out});
+      if (in_place_ && what == pop_until) return judge(read(ring.peek_until(passed)), count, {status::timed_out});
+    }
     switch (what) {
       case try_push:
         return judge(one(ring.try_push(some[0])), count, {status::full, status::busy});
@@ -263,6 +281,8 @@ class game {
   scribbler enemy_;
   std::array<member, 2> members_;
   bool anybody_died_ = false;
+  bool in_place_ = false;  // of the move
+  bool withdrawn_ = false;
 };
 
 template <class R>

@@ -72,8 +72,8 @@ class search {
       if ((done & bit(i)) != 0 || (before_[i] & ~done) != 0) continue;
       queue next = q;
       if (happens(i, next) && from(done | bit(i), next)) return true;
-      if (!calls_[i].returned &&
-          cut_short(calls_[i], q, [&](const queue& then) { return from(done | bit(i), then); })) {
+      const bool may_keep_a_place = !calls_[i].returned || calls_[i].fate == call::fate::nothing;
+      if (may_keep_a_place && cut_short(calls_[i], q, [&](const queue& then) { return from(done | bit(i), then); })) {
         return true;
       }
     }

@@ -22,7 +22,8 @@ struct call {
   unsigned thread;
   bool returned = false;  // else its thread died in it
   std::size_t asked = 0;  // messages, of a push or pop
-  // Of a call in which its thread died: whether it happened nevertheless.
+  // Of a call in which its thread died: whether it happened nevertheless. `nothing` also
+  // of a push that returned, and had been withdrawn: it may have kept a place.
   enum class fate : std::uint8_t { unknown, happened, nothing } fate = fate::unknown;
   millrace::status said = millrace::status::ok;
   // Pushed: those that went in (of a call that did not return: all that it had).

@@ -98,6 +98,43 @@ TEST(LitmusTest, AWakeUpOrdersNothing) {
   expect_caught(message_passing(relaxed, acquire), exhaustive(), verdict::data_race);
 }
 
+// A message written and read in place. Either side may let go of it too early.
+class in_place_passing : public litmus {
+ public:
+  in_place_passing(bool writer_is_hasty, bool reader_is_hasty)
+      : writer_is_hasty_(writer_is_hasty), reader_is_hasty_(reader_is_hasty) {}
+  void thread(unsigned index) override {
+    if (index == 0) {
+      message& m = w().datum.begin_write();
+      if (writer_is_hasty_) w().x.store(1, release);
+      m = message::of(0, 1);
+      w().datum.end_write();
+      w().x.store(1, release);
+      if (w().y.load(acquire) == 1) w().datum.write(message::of(0, 2));
+    } else if (w().x.load(acquire) == 1) {
+      const message& m = w().datum.begin_read();
+      if (reader_is_hasty_) w().y.store(1, release);
+      check(m.intact() && m.number() == 1, "the message has arrived");
+      w().datum.end_read();
+      w().y.store(1, release);
+    }
+  }
+
+ private:
+  bool writer_is_hasty_;
+  bool reader_is_hasty_;
+};
+
+TEST(LitmusTest, AMessageIsPassedInPlace) { expect_clean(in_place_passing(false, false), exhaustive()); }
+
+TEST(LitmusTest, ASlotPublishedBeforeItIsWrittenIsARace) {
+  expect_caught(in_place_passing(true, false), exhaustive(), verdict::data_race);
+}
+
+TEST(LitmusTest, ASlotFreedWhileItIsReadIsARace) {
+  expect_caught(in_place_passing(false, true), exhaustive(), verdict::data_race);
+}
+
 // A sleeper with a deadline that nobody wakes.
 class nobody_wakes : public litmus {
  public:

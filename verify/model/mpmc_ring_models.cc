@@ -26,6 +26,7 @@ void add_mpmc_ring_models(models& to) {
   add_models<ring>(to, promised, recovering);
   add_models<ring>(to, promised, one_to_one(4));
   add_models<ring>(to, promised, many_to_many(4));
+  add_models<ring>(to, promised, in_place(true));
 }
 
 }  // namespace verify

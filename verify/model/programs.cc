@@ -18,17 +18,27 @@ std::vector<std::string_view> split(std::string_view text, char at) {
   std::abort();
 }
 
-// push | pop, then ? or ~ or * and a count, in either order.
+// push | pop | reserve | withdraw | peek, then ? or ~ or * and, of the first two, a count, in either order.
 operation parse(std::string_view word) {
   if (word == "close") return {action::close, operation::manner::waits, 0, false};
   operation o{action::pop, operation::manner::waits, 1, false};
   std::string_view rest = word;
-  if (rest.starts_with("push")) {
+  const auto starts_with = [&](std::string_view name) {
+    if (!rest.starts_with(name)) return false;
+    rest.remove_prefix(name.size());
+    return true;
+  };
+  if (starts_with("push")) {
     o.what = action::push;
-    rest.remove_prefix(4);
-  } else if (rest.starts_with("pop")) {
-    rest.remove_prefix(3);
-  } else {
+  } else if (starts_with("reserve")) {
+    o.what = action::push;
+    o.in_place = true;
+  } else if (starts_with("withdraw")) {
+    o.what = action::push;
+    o.in_place = o.withdraws = true;
+  } else if (starts_with("peek")) {
+    o.in_place = true;
+  } else if (!starts_with("pop")) {
     refuse(word);
   }
   for (const char c : rest) {
@@ -48,7 +58,7 @@ operation parse(std::string_view word) {
         o.batch = true;
     }
   }
-  if (o.batch && o.how == operation::manner::retries) refuse(word);
+  if (o.batch && (o.in_place || o.how == operation::manner::retries)) refuse(word);
   return o;
 }
 

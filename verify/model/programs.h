@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "millrace/in_place.h"
 #include "millrace/ring.h"
 #include "millrace/status.h"
 #include "verify/model/linearizable.h"
@@ -26,6 +27,9 @@ namespace verify {
 //   push~   pop~    waits until a deadline    push~3  pop~3   likewise
 //   push*   pop*    tries until it succeeds   close
 //
+// and in place, in the same manners: `reserve` commits, `withdraw` reserves and does not,
+// `peek` releases.
+//
 // Threads are set apart by |. A thread whose program starts with `mortal` may be
 // killed before any of its steps. What follows `heir` is then done by the next
 // member in its place. One that starts with `lingering` is mortal, too, and runs on for
@@ -37,6 +41,8 @@ struct operation {
   manner how;
   std::size_t count;
   bool batch;
+  bool in_place = false;
+  bool withdraws = false;
 };
 
 struct thread_program {
@@ -171,7 +177,7 @@ class programs : public scenario {
     const std::uint64_t size = memory_.attach(witness_).size_approx();
     const std::size_t count = drain(left);
     check(size <= setting_.capacity, "a ring holds at most its capacity");
-    check(size == count || somebody_dies(), "what an idle ring holds is known");
+    check(size == count || leaves_places(), "what an idle ring holds is known");
     if (linearizable(journal_.calls(), std::span(before).first(setting_.stored), std::span(left).first(count),
                      setting_.capacity, promise_)) {
       return check_room();
@@ -202,6 +208,14 @@ class programs : public scenario {
   }
   bool somebody_dies() const {
     return setting_.held != 0 || has(thread_program::fate::mortal) || has(thread_program::fate::lingering);
+  }
+
+  // Of claims that are neither published nor to be.
+  bool leaves_places() const {
+    return somebody_dies() || std::any_of(programs_.begin(), programs_.end(), [](const thread_program& p) {
+             return std::any_of(p.operations.begin(), p.operations.end(),
+                                [](const operation& o) { return o.withdraws; });
+           });
   }
 
   void bury(unsigned index) {
@@ -241,7 +255,10 @@ class programs : public scenario {
     }
     const std::span<const message> all(some.data(), o.count);
     millrace::batch_result moved{};
-    if (o.batch) {
+    if (o.in_place) {
+      moved = reserve(ring, o, some[0]);
+      if (o.withdraws && moved.why == status::ok) return withdrawn(c);
+    } else if (o.batch) {
       moved = o.how == operation::manner::once    ? ring.try_push_n(all)
               : o.how == operation::manner::timed ? ring.push_n_for(all, passed)
                                                   : ring.push_n(all);
@@ -268,7 +285,9 @@ class programs : public scenario {
     c.asked = o.count;
     const std::span<message> all(some.data(), o.count);
     millrace::batch_result moved{};
-    if (o.batch) {
+    if (o.in_place) {
+      moved = peek(ring, o, some[0]);
+    } else if (o.batch) {
       moved = o.how == operation::manner::once    ? ring.try_pop_n(all)
               : o.how == operation::manner::timed ? ring.pop_n_for(all, passed)
                                                   : ring.pop_n(all);
@@ -289,6 +308,48 @@ class programs : public scenario {
       c.ids[c.count] = some[c.count].id;
     }
     journal_.end(c, moved.why);
+  }
+
+  static millrace::batch_result reserve(Ring& ring, const operation& o, const message& m) {
+    if constexpr (millrace::writes_in_place<Ring>) {
+      for (;;) {
+        auto slot = o.how == operation::manner::waits   ? ring.reserve()
+                    : o.how == operation::manner::timed ? ring.reserve_for(passed)
+                                                        : ring.try_reserve();
+        if (slot) {
+          *slot = m;
+          if (!o.withdraws) slot.commit();
+          return {slot.why(), 1};
+        }
+        if (o.how != operation::manner::retries || !millrace::would_block(slot.why())) return {slot.why(), 0};
+        relacy_platform::relax(0);
+      }
+    }
+    return {status::corrupt, 0};  // no model asks for it
+  }
+
+  // It has moved nothing; a place may have been taken, as by one who was killed in it.
+  void withdrawn(call& c) {
+    c.count = 0;
+    c.fate = call::fate::nothing;
+    journal_.end(c, status::ok);
+  }
+
+  static millrace::batch_result peek(Ring& ring, const operation& o, message& m) {
+    if constexpr (millrace::reads_in_place<Ring>) {
+      for (;;) {
+        auto found = o.how == operation::manner::waits   ? ring.peek()
+                     : o.how == operation::manner::timed ? ring.peek_for(passed)
+                                                         : ring.try_peek();
+        if (found) {
+          m = *found;
+          return {found.why(), 1};
+        }
+        if (o.how != operation::manner::retries || !millrace::would_block(found.why())) return {found.why(), 0};
+        relacy_platform::relax(0);
+      }
+    }
+    return {status::corrupt, 0};
   }
 
   // Each manner of call has answers of its own, and a push never says `empty`.

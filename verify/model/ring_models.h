@@ -128,6 +128,45 @@ inline std::vector<scenario_text> lighter(std::vector<scenario_text> texts, bool
   return texts;
 }
 
+// Messages written and read where they lie. `many`: slots are claimed one by one, so that others
+// find them in somebody's hands, and skipped where nothing came of it.
+inline std::vector<scenario_text> in_place(bool many) {
+  using enum property;
+  const search some = random_executions(20'000);
+  std::vector<scenario_text> texts = {
+      {safety, "in_place", 1, 1, 0, "reserve? reserve? | peek? peek?", {preemptions(3)}},
+      {safety, "in_place_and_copied", 2, 1, 0, "push? reserve? push? | peek? pop? peek?", {preemptions(2)}},
+      {safety, "withdrawn", 2, 1, 0, "withdraw? push? withdraw? reserve? | peek? pop? peek?", {preemptions(2)}},
+      {safety, "in_place_closing", 2, 0, 0, "reserve? reserve? close reserve? | peek? peek? peek?", {preemptions(2)}},
+      {safety, "reserver_killed", 2, 1, 1, "mortal reserve? reserve? | peek? peek? peek?", {preemptions(1), some}},
+      {safety, "peeker_killed", 2, 1, 1, "push? push? push? | mortal peek? peek?", {preemptions(1), some}},
+      {liveness, "in_place", 1, 0, 0, "reserve reserve reserve | peek peek peek", {preemptions(1), some}},
+      {liveness, "in_place_deadlines", 1, 0, 0, "reserve reserve~ close | peek~ peek", {preemptions(2)}},
+      {liveness, "in_place_retrying", 1, 0, 0, "reserve* reserve* | peek* peek*", {some}},
+  };
+  if (!many) return texts;
+  const std::vector<scenario_text> of_many = {
+      {safety, "two_reserve", 2, 1, 0, "reserve? | reserve? | pop? pop?", {preemptions(2)}},
+      {safety, "two_peek", 2, 1, 2, "peek? | peek? | push? push?", {preemptions(2)}},
+      {safety, "two_and_two_in_place", 1, 1, 0, "reserve? push? | withdraw? reserve? | peek? pop? | peek?", {some}},
+      {safety, "reserver_killed_among_others", 2, 1, 0, "mortal reserve? | push? pop? pop?", {preemptions(2)}},
+      {safety, "withdrawer_killed", 1, 1, 0, "mortal withdraw? | push? pop? push?", {preemptions(1), some}},
+      {safety, "peeker_killed_among_others", 2, 1, 2, "mortal peek? | pop? push? push?", {preemptions(2)}},
+      {safety, "dropped_in_place", 2, 1, 2, "mortal peek? peek? | pop? push? push?", {preemptions(1)}, false, true},
+      {safety, "redelivered_in_place", 2, 1, 2, "peek? push? | peek? peek?", {preemptions(1), some}, false, false, 1},
+      {safety, "killed_at_a_redelivered_one", 2, 1, 2, "mortal peek? peek? | pop? peek?", {some}, false, false, 1},
+      // Who was told busy is woken.
+      {liveness, "withdrawn_before_another", 2, 0, 0, "withdraw | push | pop", {preemptions(1), some}},
+      {liveness, "withdrawn_from_a_full_ring", 1, 0, 0, "withdraw? | push", {preemptions(3)}},
+      {liveness, "two_redelivered_in_place", 2, 0, 2, "peek | peek", {preemptions(1), some}, false, false, 2},
+      {liveness, "reserver_killed", 1, 1, 0, "mortal reserve | push | pop", {some}},
+      {liveness, "withdrawer_killed", 1, 1, 0, "mortal withdraw | push | pop", {some}},
+      {liveness, "peeker_killed", 1, 1, 1, "mortal peek | push | peek", {some}},
+  };
+  texts.insert(texts.end(), of_many.begin(), of_many.end());
+  return texts;
+}
+
 // Members that are killed before any of their steps, payload writes included. Locks
 // make too many schedules to search these within a bound.
 inline std::vector<scenario_text> killed(bool lock_free) {

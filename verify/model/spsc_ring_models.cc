@@ -9,6 +9,7 @@ void add_spsc_ring_models(models& to) {
   // fit together, as a store on its way to memory is seen by one of them only.
   constexpr promise promised{promise::order::causal, promise::failure::each_alone};
   add_models<ring>(to, promised, one_to_one(3));
+  add_models<ring>(to, promised, in_place(false));
   // A side that is killed: the other goes on with what was committed.
   add_models<ring>(
       to, promised,

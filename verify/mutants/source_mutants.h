@@ -52,6 +52,13 @@ inline constexpr source_mutant source_mutants[] = {
     {"ring.h", "batch_result push_n_for(", "deadline::after(wait)", "deadline::never()"},
     {"ring.h", "batch_result pop_n_for(", "deadline::after(wait)", "deadline::never()"},
 
+    // in_place.h
+    {"in_place.h", "bool let_go()", "forks_ == forks()", "false"},
+    {"in_place.h", "~reservation()", "this->of_->withdraw(this->at_)", "this->of_->commit(this->at_)"},
+    {"in_place.h", "~peeked()", "release();", "-"},
+    {"in_place.h", "reservation reserve_for(", "deadline::after(wait)", "deadline::never()"},
+    {"in_place.h", "peeked peek_for(", "deadline::after(wait)", "deadline::never()"},
+
     // robust_mutex.h
     {"robust_mutex.h", "lock_result try_lock(", "!who.all.dead(owner - 1)", "true"},
     {"robust_mutex.h", "lock_result try_lock(", "!who.all.dead(owner - 1)", "false"},
@@ -126,6 +133,13 @@ inline constexpr source_mutant source_mutants[] = {
     {"spsc_ring.h", "return closed ?", "closed", "is_closed()"},
     {"spsc_ring.h", "void commit_push(", "shared_->not_empty.notify();", "-"},
     {"spsc_ring.h", "void commit_pop(", "shared_->not_full.notify();", "-"},
+
+    {"spsc_ring.h", "status take_free(", "if (is_closed()) return status::closed;", "-"},
+    {"spsc_ring.h", "T& written(", "t & mask_", "(t + 1) & mask_"},
+    {"spsc_ring.h", "const T& read(", "h & mask_", "(h + 1) & mask_"},
+    {"spsc_ring.h", "void commit(", "slots_[t & mask_].end_write();", "-"},
+    {"spsc_ring.h", "void commit(", "t + 1", "t + 2"},
+    {"spsc_ring.h", "void done(", "h + 1", "h"},
 
     // mutex_ring.h
     {"mutex_ring.h", "batch_result push_n_until(", "shared_->mutex.lock_until(who_, until)",
@@ -266,16 +280,31 @@ inline constexpr source_mutant source_mutants[] = {
     {"mpmc_ring.h", "word settled(", "pack(p, orphan_state, before)", "pack(p + capacity(), empty_state, before)"},
     {"mpmc_ring.h", "word predecessor(", "position(r) == p", "true"},
     {"mpmc_ring.h", "word predecessor(", "position(r) == p", "false"},
-    {"mpmc_ring.h", "status redeliver_or(", "recover();", "-"},
+    {"mpmc_ring.h", "in_hand claim_orphan(", "recover();", "-"},
     {"mpmc_ring.h", "void settle()", "sweep();", "-"},
     {"mpmc_ring.h", "void settle()", "redeliverer_of(now) == me_ + 1", "false"},
-    {"mpmc_ring.h", "status redeliver_or(", "!all_.dead(static_cast<std::uint32_t>(other - 1))", "true"},
-    {"mpmc_ring.h", "status redeliver_or(", "!all_.dead(static_cast<std::uint32_t>(other - 1))", "false"},
-    {"mpmc_ring.h", "why = status::redelivered;", "why != status::redelivered", "true"},
-    {"mpmc_ring.h", "status redeliver_or(", "redelivered_ = deaths", "redelivered_ = all_.deaths()"},
-    {"mpmc_ring.h", "status redeliver_or(", "other <= all_.members()", "other < all_.members()"},
-    {"mpmc_ring.h", "status redeliver_or(", "at_.shared->not_full.notify();", "-"},
-    {"mpmc_ring.h", "status redeliver_or(", "at_.shared->not_empty.notify();  // those who were told busy", "-"},
+    {"mpmc_ring.h", "in_hand claim_orphan(", "!all_.dead(static_cast<std::uint32_t>(other - 1))", "true"},
+    {"mpmc_ring.h", "in_hand claim_orphan(", "!all_.dead(static_cast<std::uint32_t>(other - 1))", "false"},
+    {"mpmc_ring.h", "in_hand claim_orphan(", "redelivered_ = deaths", "redelivered_ = all_.deaths()"},
+    {"mpmc_ring.h", "in_hand claim_orphan(", "other <= all_.members()", "other < all_.members()"},
+    {"mpmc_ring.h", "in_hand claim_orphan(", "end_redelivery(mine);", "-"},
+    {"mpmc_ring.h", "status redeliver_or(", "end_redelivery(c.lock);", "-"},
+    {"mpmc_ring.h", "void end_redelivery(", "at_.shared->not_full.notify();", "-"},
+    {"mpmc_ring.h", "void end_redelivery(", "at_.shared->not_empty.notify();  // those who were told busy", "-"},
+    {"mpmc_ring.h", "status take_full(", "if (c.why != status::ok) c = claim_orphan(c.why);", "-"},
+    {"mpmc_ring.h", "void commit(", "at(c.first).payload.end_write();", "-"},
+    {"mpmc_ring.h", "void commit(", "pack(c.first, full_state, c.from)", "pack(c.first, full_state, 0)"},
+    {"mpmc_ring.h", "void commit(", "at_.shared->not_empty.notify();", "-"},
+    {"mpmc_ring.h", "void withdraw(", "pack(c.first, skipped_state, c.from)", "pack(c.first, full_state, c.from)"},
+    {"mpmc_ring.h", "void withdraw(", "pack(c.first, skipped_state, c.from)", "pack(c.first, skipped_state, 0)"},
+    {"mpmc_ring.h", "void withdraw(", "at_.shared->not_empty.notify();", "-"},
+    {"mpmc_ring.h", "void withdraw(", "at_.shared->not_full.notify();", "-"},
+    {"mpmc_ring.h", "void done(", "pack(c.first + capacity(), empty_state, c.from)",
+     "pack(c.first + capacity() + 1, empty_state, c.from)"},
+    {"mpmc_ring.h", "void done(", "pack(c.first + capacity(), empty_state, c.from)",
+     "pack(c.first + capacity(), empty_state, 0)"},
+    {"mpmc_ring.h", "void done(", "end_redelivery(c.lock);", "-"},
+    {"mpmc_ring.h", "void done(", "at_.shared->not_full.notify();", "-"},
 };
 
 }  // namespace verify

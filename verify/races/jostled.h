@@ -25,6 +25,11 @@ struct jostled : native {
     void read(T& out) const noexcept { copy(reinterpret_cast<std::byte*>(&out), bytes_); }
     void write(const T& in) noexcept { copy(bytes_, reinterpret_cast<const std::byte*>(&in)); }
 
+    T& begin_write() noexcept { return *std::launder(reinterpret_cast<T*>(bytes_)); }
+    void end_write() noexcept { jostle(); }
+    const T& begin_read() const noexcept { return *std::launder(reinterpret_cast<const T*>(bytes_)); }
+    void end_read() const noexcept { jostle(); }
+
    private:
     static void copy(std::byte* to, const std::byte* from) noexcept {
       constexpr std::size_t half = sizeof(T) / 2;
