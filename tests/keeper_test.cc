@@ -699,6 +699,41 @@ TYPED_TEST(Sleeper, InAPopGetsWhatAConsumerHadInItsHandsThatIsKilled) {
   this->expect_sound(ring);
 }
 
+// ---- what is counted of all that
+
+// One is killed in mid-push, one in mid-pop, the others go on, and two join in their places.
+template <class R>
+std::vector<std::uint64_t> recovered_from_two(delivery on_death) {
+  auto ring = make<R>({.capacity = 4, .members = 3, .on_death = on_death});
+  auto mine = attach(ring);
+  const auto die_in = [&](auto work) {
+    const peer victim(ring, work);
+    EXPECT_TRUE(victim.halted());
+  };
+  letter m;
+  die_in(half_a_push);
+  EXPECT_EQ(mine.push_for({1}, 1min), status::ok);
+  EXPECT_EQ(mine.pop_for(m, 1min), status::ok);
+  EXPECT_EQ(m.number, 1u);
+  EXPECT_EQ(mine.try_push({2}), status::ok);
+  die_in(half_a_pop);
+  EXPECT_TRUE(reached([&] { return mine.try_pop(m) == status::empty; }));
+  { const std::array both{attach(ring), attach(ring)}; }
+  const recoveries r = ring.recovered();
+  return {r.places_taken_over, r.pushes_undone,    r.messages_redelivered,
+          r.messages_dropped,  r.locks_taken_over, std::min<std::uint64_t>(r.permit_recounts, 2)};
+}
+
+TEST(Recovered, TellsWhatWasSettledAndHowOften) {
+  using counts = std::vector<std::uint64_t>;
+  EXPECT_EQ(recovered_from_two<mpmc>(delivery::redeliver), counts({2, 1, 1, 0, 0, 0}));
+  EXPECT_EQ(recovered_from_two<mpmc>(delivery::drop), counts({2, 1, 0, 1, 0, 0}));
+  EXPECT_EQ((recovered_from_two<spsc_ring<letter, halting>>(delivery::redeliver)), counts({2, 0, 0, 0, 0, 0}));
+  EXPECT_EQ((recovered_from_two<mutex_ring<letter, halting>>(delivery::redeliver)), counts({2, 0, 0, 0, 2, 0}));
+  // A death may be reported more than once, and the permits counted anew for each report.
+  EXPECT_EQ((recovered_from_two<semaphore_ring<letter, halting>>(delivery::redeliver)), counts({2, 0, 0, 0, 2, 2}));
+}
+
 // ---- PID namespaces, where the numbers of processes and threads repeat
 
 // A process that is the first one of a PID namespace of its own, whose processes all end with it.
