@@ -29,6 +29,7 @@
 #include "millrace/deadline.h"
 #include "millrace/futex.h"
 #include "millrace/process.h"
+#include "refusal.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14; newer than some C libraries
@@ -90,6 +91,10 @@ error refused(int sys_errno, const location& where, const char* call) {
   if (sys_errno == EMFILE || sys_errno == ENFILE) {
     return fail(errc::limit, sys_errno, where, call, " needs a file descriptor, found none free (", reason(sys_errno),
                 "); close some or raise `ulimit -n`");
+  }
+  if (sys_errno == EROFS) {
+    return fail(errc::no_permission, sys_errno, where, "expected a ", directory,
+                " that can be written to, found it mounted read-only; mount it anew");
   }
   return fail(errc::system, sys_errno, where, "expected ", call, " to succeed, the kernel answered \"",
               reason(sys_errno), "\"; see ", call, "'s manual page");
@@ -291,21 +296,17 @@ error no_permission(const location& where, int sys_errno) {
                        where.which() == location::kind::posix ? "/dev/shm closed" : "it closed to others");
 }
 
-std::string sysctl(const char* name) {
-  std::string value = "unknown";
-  std::ifstream(text("/proc/sys/kernel/", name)) >> value;
-  return value;
-}
-
 // shmget would not create a segment of `length` bytes.
 error sysv_refused(int sys_errno, const location& where, std::size_t length) {
   if (sys_errno == EINVAL) {
     return fail(errc::limit, sys_errno, where, "needed a System V segment of ", length,
-                " bytes, found kernel.shmmax = ", sysctl("shmmax"), "; raise it with sysctl, or use location::posix");
+                " bytes, found kernel.shmmax = ", sysctl("kernel/shmmax"),
+                "; raise it with sysctl, or use location::posix");
   }
   if (sys_errno == ENOSPC) {
     return fail(errc::limit, sys_errno, where, "needed one more System V segment of ", length,
-                " bytes, found kernel.shmmni = ", sysctl("shmmni"), " segments or kernel.shmall = ", sysctl("shmall"),
+                " bytes, found kernel.shmmni = ", sysctl("kernel/shmmni"),
+                " segments or kernel.shmall = ", sysctl("kernel/shmall"),
                 " pages used up; see `ipcs`, remove unused ones with `ipcrm`");
   }
   if (sys_errno == ENOMEM) return no_space(sys_errno, where, length - sizeof(preamble));

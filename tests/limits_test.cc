@@ -112,10 +112,12 @@ TEST(Limits, NoAddressSpaceIsLeft) {
       }).succeeded());
 }
 
-bool dev_shm_of_two_files() {
+bool dev_shm_of_its_own(unsigned long flags, const char* options) {
   return unshared(CLONE_NEWNS) && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-         ::mount("small", "/dev/shm", "tmpfs", 0, "size=1m,nr_inodes=3") == 0;
+         ::mount("small", "/dev/shm", "tmpfs", flags, options) == 0;
 }
+
+bool dev_shm_of_two_files() { return dev_shm_of_its_own(0, "size=1m,nr_inodes=3"); }
 
 TEST(Limits, NoFileIsLeftInDevShm) {
   if (!child(dev_shm_of_two_files).succeeded()) GTEST_SKIP() << "may not mount";
@@ -125,6 +127,14 @@ TEST(Limits, NoFileIsLeftInDevShm) {
                 const location third = location::posix("c");
                 return refused(ring::create(third), errc::no_space, {"needed one more file", "all of its 3"}) &&
                        nothing_at(third);
+              }).succeeded());
+}
+
+TEST(Limits, DevShmIsReadOnly) {
+  if (!child(dev_shm_of_two_files).succeeded()) GTEST_SKIP() << "may not mount";
+  EXPECT_TRUE(child([] {
+                return dev_shm_of_its_own(MS_RDONLY, "size=1m") &&
+                       refused(ring::create(location::posix("a")), errc::no_permission, {"mounted read-only"});
               }).succeeded());
 }
 
