@@ -132,13 +132,18 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   }
 
   mpmc_ring(void* at, const geometry& g, const membership<Platform>& who) noexcept
-      : at_(at, g), mask_(g.capacity - 1), me_(who.me), all_(who.all), redelivers_(g.on_death == delivery::redeliver) {}
+      : at_(at, g),
+        mine_(at_.records + who.me),
+        mask_(g.capacity - 1),
+        me_(who.me),
+        all_(who.all),
+        redelivers_(g.on_death == delivery::redeliver) {}
 
   // Never blocks; full, busy and closed are told apart (M4).
   status try_push(const T& m) noexcept {
     const claim c = claim_push(1);
     if (c.why != status::ok) return c.why;
-    publish(c.from, c.first, m);
+    publish(c.from, m);
     at_.shared->not_empty.notify();
     return status::ok;
   }
@@ -148,7 +153,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   status try_pop(T& m) noexcept {
     const claim c = claim_pop(1);
     if (c.why != status::ok) return redeliver_or(c.why, m);
-    release(c.from, c.first, m);
+    release(c.from, m);
     at_.shared->not_full.notify();
     return status::ok;
   }
@@ -160,7 +165,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     if (m.empty()) return {};
     const claim c = claim_push(m.size());
     if (c.why != status::ok) return {c.why, 0};
-    for (std::uint64_t i = 0; i != c.count; ++i) publish(i == 0 ? c.from : me_, c.first + i, m[i]);
+    for (std::uint64_t i = 0; i != c.count; ++i) publish(i == 0 ? c.from : next_end(c.from, i), m[i]);
     at_.shared->not_empty.notify();
     return {c.count == m.size() ? status::ok : status::full, c.count};
   }
@@ -172,7 +177,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       const status why = redeliver_or(c.why, m[0]);
       return {why, why == status::redelivered ? 1u : 0u};
     }
-    for (std::uint64_t i = 0; i != c.count; ++i) release(i == 0 ? c.from : me_, c.first + i, m[i]);
+    for (std::uint64_t i = 0; i != c.count; ++i) release(i == 0 ? c.from : next_end(c.from, i), m[i]);
     at_.shared->not_full.notify();
     return {status::ok, c.count};
   }
@@ -269,8 +274,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
 
   struct claim {
     status why;
-    word first = 0;           // position
-    word from = 0;            // its predecessor
+    word from = 0;            // what the end held: the first position, and its predecessor
     std::uint64_t count = 0;  // slots in a row
   };
   friend class in_place_calls<mpmc_ring, T, Platform>;
@@ -291,26 +295,15 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     for (unsigned turn = 0;; ++turn) {
       // acquire: M4. A stale tail fails the CAS, or meets a slot that is ahead of it.
       const word t = at_.shared->tail.load(std::memory_order_acquire);
-      if ((t & closed_flag) != 0) return {status::closed};
-      const word p = position(t);
       word met = 0;
-      const std::uint64_t n = ready(p, empty_state, want, met);
+      // A tail with closed_flag matches no slot but one that is full of a position which
+      // nobody has claimed.
+      const std::uint64_t n = ready(t, empty_state, want, met);
       if (n == 0) {
-        // seq_cst: M4.
-        const word h = at_.shared->head.load(std::memory_order_seq_cst);
-        const word again = at_.shared->tail.load(std::memory_order_seq_cst);
-        if (again == t) {
-          const word last = (p - capacity()) & position_mask;
-          const bool is_full = position(h) == last;
-          if (!possible(p, met, position(h), p)) return {status::corrupt};
-          if (is_full && stage(met) == stage_of(last, skipped_state)) {
-            skip(h);
-          } else if (!recover()) {
-            return {is_full ? status::full : status::busy};
-          }
-        }
+        const status why = no_room(t, met);
+        if (why != status::ok) return {why};
       } else if (claim_from(side::producers, t, n)) {
-        return {status::ok, p, member_of(t), n};
+        return {status::ok, t, n};
       }
       Platform::relax(turn);
     }
@@ -320,52 +313,77 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     for (unsigned turn = 0;; ++turn) {
       // acquire: M4.
       const word h = at_.shared->head.load(std::memory_order_acquire);
-      const word p = position(h);
       word met = 0;
-      const std::uint64_t n = ready(p, full_state, want, met);
+      const std::uint64_t n = ready(h, full_state, want, met);
       if (n == 0) {
-        // seq_cst: M4.
-        const word t = at_.shared->tail.load(std::memory_order_seq_cst);
-        if (position(t) == p) return {(t & closed_flag) != 0 ? status::closed : status::empty};
-        // relaxed: an old head makes it busy, which it was.
-        const word again = at_.shared->head.load(std::memory_order_relaxed);
-        if (again == h) {
-          if (!possible(p, met, p, position(t))) return {status::corrupt};
-          if (stage(met) == stage_of(p, skipped_state)) {
-            skip(h);
-          } else if (!recover()) {
-            return {status::busy};
-          }
-        }
+        const status why = no_message(h, met);
+        if (why != status::ok) return {why};
       } else if (claim_from(side::consumers, h, n)) {
-        return {status::ok, p, member_of(h), n};
+        return {status::ok, h, n};
       }
       Platform::relax(turn);
     }
+  }
+
+  // Why a push fails that found tail at `t` and `met` in the slot there; ok if it is
+  // worth another try. Apart, so that a push that succeeds saves no registers for it.
+  [[gnu::noinline]] status no_room(word t, word met) noexcept {
+    if ((t & closed_flag) != 0) return status::closed;
+    const word p = position(t);
+    // seq_cst: M4.
+    const word h = at_.shared->head.load(std::memory_order_seq_cst);
+    const word again = at_.shared->tail.load(std::memory_order_seq_cst);
+    if (again != t) return status::ok;
+    const word last = (p - capacity()) & position_mask;
+    const bool is_full = position(h) == last;
+    if (!possible(p, met, position(h), p)) return status::corrupt;
+    if (is_full && stage(met) == stage_of(last, skipped_state)) {
+      skip(h);
+    } else if (!recover()) {
+      return is_full ? status::full : status::busy;
+    }
+    return status::ok;
+  }
+
+  // The same of a pop, head at `h`.
+  [[gnu::noinline]] status no_message(word h, word met) noexcept {
+    const word p = position(h);
+    // seq_cst: M4.
+    const word t = at_.shared->tail.load(std::memory_order_seq_cst);
+    if (position(t) == p) return (t & closed_flag) != 0 ? status::closed : status::empty;
+    // relaxed: an old head makes it busy, which it was.
+    const word again = at_.shared->head.load(std::memory_order_relaxed);
+    if (again != h) return status::ok;
+    if (!possible(p, met, p, position(t))) return status::corrupt;
+    if (stage(met) == stage_of(p, skipped_state)) {
+      skip(h);
+    } else if (!recover()) {
+      return status::busy;
+    }
+    return status::ok;
   }
 
   // Claims `n` positions from where that side's end stood at `from` (M1, M3).
   bool claim_from(side s, word from, std::uint64_t n) noexcept {
     // release: the record of the next claim must not be seen before the publication
     // of this one (M3).
-    record_of(s, me_).store(from, std::memory_order_release);
-    const word next = pack(position(from) + n, empty_state, me_);
+    (s == side::producers ? mine_->pushing : mine_->popping).store(from, std::memory_order_release);
     // seq_cst: M4; it releases the record to whoever reads the end.
-    return end_of(s).compare_exchange_strong(from, next, std::memory_order_seq_cst, std::memory_order_relaxed);
+    return end_of(s).compare_exchange_strong(from, next_end(from, n), std::memory_order_seq_cst,
+                                             std::memory_order_relaxed);
   }
 
-  // How many slots from `pos` on, at most `want`, are in `state` of their position;
-  // `met` is the word of the first.
-  std::uint64_t ready(word pos, word state, std::uint64_t want, word& met) noexcept {
-    const std::uint64_t most = std::min(want, capacity());
-    for (std::uint64_t n = 0; n != most; ++n) {
+  // How many slots from the position in `from` on, at most `want`, are in `state` of
+  // their position; `met` is the word of the first.
+  std::uint64_t ready(word from, word state, std::uint64_t want, word& met) noexcept {
+    for (std::uint64_t n = 0;; from += pack(1, 0, 0)) {
       // acquire: pairs with publish (a consumer reads the payload next) and with
       // release (a producer overwrites it).
-      const word w = at(pos + n).state.load(std::memory_order_acquire);
+      const word w = at(position(from)).state.load(std::memory_order_acquire);
       if (n == 0) met = w;
-      if (stage(w) != stage_of(pos + n, state)) return n;
+      if (stage(w ^ from) != state) return n;
+      if (++n == want || n > mask_) return n;
     }
-    return most;
   }
 
   // Whether members alone can have brought about (M1, M2) that the slot of `pos`
@@ -376,15 +394,25 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     return ((tail - head) & position_mask) <= capacity() && (position(met) == pos || position(met) == last);
   }
 
-  void publish(word from, word pos, const T& m) noexcept {
-    at(pos).payload.write(m);
-    at(pos).state.store(pack(pos, full_state, from), std::memory_order_release);
+  // Of the position in `from`, which also names its predecessor: what an end held, and so
+  // without a state.
+  static constexpr word published(word from, word state) noexcept { return from | pack(0, state, 0); }
+  word freed(word from) const noexcept { return from + pack(capacity(), empty_state, 0); }
+
+  void publish(word from, const T& m) noexcept {
+    slot& s = at(position(from));
+    s.payload.write(m);
+    s.state.store(published(from, full_state), std::memory_order_release);
   }
 
-  void release(word from, word pos, T& m) noexcept {
-    at(pos).payload.read(m);
-    at(pos).state.store(pack(pos + capacity(), empty_state, from), std::memory_order_release);
+  void release(word from, T& m) noexcept {
+    slot& s = at(position(from));
+    s.payload.read(m);
+    s.state.store(freed(from), std::memory_order_release);
   }
+
+  // What an end holds once this member has claimed `n` positions from where it stood at `from`.
+  word next_end(word from, std::uint64_t n) const noexcept { return pack(position(from) + n, empty_state, me_); }
 
   // After a refusal: whether it is worth another try, as claims of the dead may have
   // been settled. Costs a load while nobody has died.
@@ -402,7 +430,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   void skip(word h) noexcept {
     const word p = position(h);
     if (!claim_from(side::consumers, h, 1)) return;
-    at(p).state.store(pack(p + capacity(), empty_state, member_of(h)), std::memory_order_release);
+    at(p).state.store(freed(h), std::memory_order_release);
     at_.shared->not_full.notify();
   }
 
@@ -478,7 +506,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   [[gnu::noinline]] status redeliver_or(status why, T& m) noexcept {
     const in_hand c = claim_orphan(why);
     if (c.why != status::redelivered) return c.why;
-    release(c.from, c.first, m);
+    release(c.from, m);
     all_.count(recovery::message_redelivered);
     end_redelivery(c.lock);
     return c.why;
@@ -508,7 +536,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       const word w = at_.slots[i].state.load(std::memory_order_acquire);
       // One that names another slot's position is a scribble's, and would never go.
       if (state_of(w) != orphan_state || (position(w) & mask_) != i) continue;
-      return {{status::redelivered, position(w), member_of(w), 1}, mine};
+      return {{status::redelivered, w & ~pack(0, orphan_state, 0), 1}, mine};
     }
     redelivered_ = deaths;
     end_redelivery(mine);
@@ -531,23 +559,26 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     if (c.why != status::ok) c = claim_orphan(c.why);
     return c.why;
   }
-  T& written(const in_hand& c) noexcept { return at(c.first).payload.begin_write(); }
-  const T& read(const in_hand& c) noexcept { return at(c.first).payload.begin_read(); }
+  T& written(const in_hand& c) noexcept { return at(position(c.from)).payload.begin_write(); }
+  const T& read(const in_hand& c) noexcept { return at(position(c.from)).payload.begin_read(); }
 
   void commit(const in_hand& c) noexcept {
-    at(c.first).payload.end_write();
-    at(c.first).state.store(pack(c.first, full_state, c.from), std::memory_order_release);
+    slot& s = at(position(c.from));
+    s.payload.end_write();
+    s.state.store(published(c.from, full_state), std::memory_order_release);
     at_.shared->not_empty.notify();
   }
   void withdraw(const in_hand& c) noexcept {
-    at(c.first).payload.end_write();
-    at(c.first).state.store(pack(c.first, skipped_state, c.from), std::memory_order_release);
+    slot& s = at(position(c.from));
+    s.payload.end_write();
+    s.state.store(published(c.from, skipped_state), std::memory_order_release);
     at_.shared->not_empty.notify();  // those who were told busy
     at_.shared->not_full.notify();   // a push that needs it may have it
   }
   void done(const in_hand& c) noexcept {
-    at(c.first).payload.end_read();
-    at(c.first).state.store(pack(c.first + capacity(), empty_state, c.from), std::memory_order_release);
+    slot& s = at(position(c.from));
+    s.payload.end_read();
+    s.state.store(freed(c.from), std::memory_order_release);
     if (c.why == status::redelivered) {
       all_.count(recovery::message_redelivered);
       end_redelivery(c.lock);
@@ -561,6 +592,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   }
 
   view at_;
+  record* mine_;
   word mask_;
   word me_;
   roster<Platform> all_;

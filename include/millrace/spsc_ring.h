@@ -91,34 +91,38 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
 
   // Never blocks.
   status try_push(const T& m) noexcept {
-    if (is_closed()) return status::closed;
+    control& c = *shared_;
+    if (is_closed(c)) return status::closed;
     // relaxed: our own (S1).
-    const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
-    if (room(t, 1) == 0) return shut_out(t);
+    const std::uint64_t t = c.tail.load(std::memory_order_relaxed);
+    if (!known_room(t, 1) && room(t) == 0) return shut_out(t);
     slots_[t & mask_].write(m);
-    commit_push(t + 1);
+    commit_push(c, t + 1);
     return status::ok;
   }
 
   status try_pop(T& m) noexcept {
+    control& c = *shared_;
     // relaxed: our own (S1).
-    const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
-    if (const status s = there(h, 1); s != status::ok) return s;
+    const std::uint64_t h = c.head.load(std::memory_order_relaxed);
+    if (!known_there(h, 1)) {
+      if (const status s = look_for_more(h); s != status::ok) return s;
+    }
     slots_[h & mask_].read(m);
-    commit_pop(h + 1);
+    commit_pop(c, h + 1);
     return status::ok;
   }
 
   // Never blocks. All that go in become visible at once.
   batch_result try_push_n(std::span<const T> m) noexcept {
     if (m.empty()) return {};
-    if (is_closed()) return {status::closed, 0};
+    if (is_closed(*shared_)) return {status::closed, 0};
     // relaxed: our own (S1).
     const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
-    const std::uint64_t n = std::min<std::uint64_t>(m.size(), room(t, m.size()));
+    const std::uint64_t n = known_room(t, m.size()) ? m.size() : std::min<std::uint64_t>(m.size(), room(t));
     if (n == 0) return {shut_out(t), 0};
     for (std::uint64_t i = 0; i != n; ++i) slots_[(t + i) & mask_].write(m[i]);
-    commit_push(t + n);
+    commit_push(*shared_, t + n);
     return {n == m.size() ? status::ok : status::full, n};
   }
 
@@ -126,10 +130,12 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     if (m.empty()) return {};
     // relaxed: our own (S1).
     const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
-    if (const status s = there(h, m.size()); s != status::ok) return {s, 0};
+    if (!known_there(h, m.size())) {
+      if (const status s = look_for_more(h); s != status::ok) return {s, 0};
+    }
     const std::uint64_t n = std::min<std::uint64_t>({m.size(), seen_tail_ - h, capacity_});
     for (std::uint64_t i = 0; i != n; ++i) slots_[(h + i) & mask_].read(m[i]);
-    commit_pop(h + n);
+    commit_pop(*shared_, h + n);
     return {status::ok, n};
   }
 
@@ -137,7 +143,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   // by anyone else, a push already under way may still go in after a pop has said
   // closed; a later pop returns it. Wakes both sides. Idempotent.
   void close() noexcept {
-    shared_->closed.store(1, std::memory_order_release);  // pairs with there
+    shared_->closed.store(1, std::memory_order_release);  // pairs with look_for_more
     shared_->not_empty.notify();
     shared_->not_full.notify();
   }
@@ -176,14 +182,16 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   };
 
   // relaxed: the caller reacts to a close when it sees it.
-  bool is_closed() const noexcept { return shared_->closed.load(std::memory_order_relaxed) != 0; }
+  static bool is_closed(const control& c) noexcept { return c.closed.load(std::memory_order_relaxed) != 0; }
 
-  // Free slots for a producer at `t`: as many as are known, or, where those are
-  // fewer than `want`, as there are (S3).
-  std::uint64_t room(std::uint64_t t, std::uint64_t want) noexcept {
-    if (capacity_ - (t - seen_head_) - want >= capacity_) {
-      seen_head_ = shared_->head.load(std::memory_order_acquire);  // pairs with commit_pop
-    }
+  // Whether a producer at `t` is known to have room for `want` (S3).
+  bool known_room(std::uint64_t t, std::uint64_t want) const noexcept {
+    return seen_head_ + capacity_ - t - want < capacity_;
+  }
+
+  // How much there is.
+  std::uint64_t room(std::uint64_t t) noexcept {
+    seen_head_ = shared_->head.load(std::memory_order_acquire);  // pairs with commit_pop
     const std::uint64_t used = t - seen_head_;
     return used < capacity_ ? capacity_ - used : 0;
   }
@@ -193,9 +201,11 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     return t - seen_head_ > capacity_ ? status::corrupt : status::full;
   }
 
-  // Makes seen_tail_ promise `want` messages to a consumer at `h`, or all there are.
-  status there(std::uint64_t h, std::uint64_t want) noexcept {
-    if (seen_tail_ - h - want < capacity_) return status::ok;
+  // Whether `want` messages are known to be there for a consumer at `h` (S3).
+  bool known_there(std::uint64_t h, std::uint64_t want) const noexcept { return seen_tail_ - h - want < capacity_; }
+
+  // Makes seen_tail_ promise all there are, or says why there are none.
+  status look_for_more(std::uint64_t h) noexcept {
     // Closed is read before tail: whatever was pushed before the close is seen.
     const bool closed = shared_->closed.load(std::memory_order_acquire) != 0;  // pairs with close
     const std::uint64_t t = shared_->tail.load(std::memory_order_acquire);     // pairs with commit_push
@@ -205,35 +215,35 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     return closed ? status::closed : status::empty;
   }
 
-  void commit_push(std::uint64_t tail) noexcept {
-    shared_->tail.store(tail, std::memory_order_release);  // pairs with there
-    shared_->not_empty.notify();
+  static void commit_push(control& c, std::uint64_t tail) noexcept {
+    c.tail.store(tail, std::memory_order_release);  // pairs with look_for_more
+    c.not_empty.notify();
   }
-  void commit_pop(std::uint64_t head) noexcept {
-    shared_->head.store(head, std::memory_order_release);  // pairs with room
-    shared_->not_full.notify();
+  static void commit_pop(control& c, std::uint64_t head) noexcept {
+    c.head.store(head, std::memory_order_release);  // pairs with room
+    c.not_full.notify();
   }
 
   // In place: a reservation that is withdrawn has moved nothing.
   status take_free(in_hand& t) noexcept {
-    if (is_closed()) return status::closed;
+    if (is_closed(*shared_)) return status::closed;
     t = shared_->tail.load(std::memory_order_relaxed);  // relaxed: our own (S1)
-    return room(t, 1) == 0 ? shut_out(t) : status::ok;
+    return known_room(t, 1) || room(t) != 0 ? status::ok : shut_out(t);
   }
   status take_full(in_hand& h) noexcept {
     h = shared_->head.load(std::memory_order_relaxed);  // relaxed: our own (S1)
-    return there(h, 1);
+    return known_there(h, 1) ? status::ok : look_for_more(h);
   }
   T& written(in_hand t) noexcept { return slots_[t & mask_].begin_write(); }
   const T& read(in_hand h) const noexcept { return slots_[h & mask_].begin_read(); }
   void commit(in_hand t) noexcept {
     slots_[t & mask_].end_write();
-    commit_push(t + 1);
+    commit_push(*shared_, t + 1);
   }
   void withdraw(in_hand) noexcept {}
   void done(in_hand h) noexcept {
     slots_[h & mask_].end_read();
-    commit_pop(h + 1);
+    commit_pop(*shared_, h + 1);
   }
 
   control* shared_;

@@ -34,7 +34,7 @@ inline constexpr reason reasons[] = {
      "it only spares a barrier for each further slot of the same dead member"},
     {"boost_ring.h", "shared_->closed.load(", "acquire -> relaxed", not_modelled},
     {"boost_ring.h", "shared_->closed.store(", "release -> relaxed", not_modelled},
-    {"mpmc_ring.h", "std::min(want, capacity())", "std::min(want, capacity() + 1)",
+    {"mpmc_ring.h", "n > mask_", "n > mask_ + 1",
      "looks once more at the first slot. If that has gone on by a lap meanwhile the claim is for one too many, but "
      "then "
      "head or tail has moved, too, and its CAS fails"},
