@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -17,19 +18,39 @@ namespace {
 
 static_assert(sizeof(std::atomic<std::uint32_t>) == 4 && std::atomic<std::uint32_t>::is_always_lock_free,
               "the kernel has to see the same 32 bits");
+static_assert(most_awaited == FUTEX_WAITV_MAX);
+
+timespec awake_by(deadline until) noexcept {
+  return deadline::at(std::min(until.when(), deadline::clock::now() + longest_sleep)).to_timespec();
+}
+
+// `why`: of the system call, 0 if it has succeeded.
+wait_result ended(int why, deadline until) noexcept {
+  // Asked also where a word had changed: someone may keep changing it, and wake us.
+  if (deadline::clock::now() >= until.when()) return wait_result::timed_out;
+  // EINTR: a signal handler ran. ETIMEDOUT: the longest sleep is over. EFAULT: a page is gone.
+  return why == EAGAIN ? wait_result::changed : wait_result::woken;
+}
 
 }  // namespace
 
 wait_result futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, deadline until) noexcept {
   // WAIT_BITSET, unlike WAIT, takes an absolute time; no PRIVATE flag, as the
   // waker may be in another process.
-  const timespec at = deadline::at(std::min(until.when(), deadline::clock::now() + longest_sleep)).to_timespec();
+  const timespec at = awake_by(until);
   const long rc = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, &at, nullptr, FUTEX_BITSET_MATCH_ANY);
-  const int why = rc == 0 ? 0 : errno;
-  // Asked also where the word had changed: someone may keep changing it, and wake us.
-  if (deadline::clock::now() >= until.when()) return wait_result::timed_out;
-  // EINTR: a signal handler ran. ETIMEDOUT: the longest sleep is over. EFAULT: the page is gone.
-  return why == EAGAIN ? wait_result::changed : wait_result::woken;
+  return ended(rc == 0 ? 0 : errno, until);
+}
+
+wait_result futex_wait_any(std::span<const awaited> words, deadline until) noexcept {
+  std::array<futex_waitv, FUTEX_WAITV_MAX> waiters;
+  std::transform(words.begin(), words.end(), waiters.begin(), [](const awaited& w) noexcept {
+    return futex_waitv{w.expected, reinterpret_cast<std::uintptr_t>(w.word), FUTEX_32, 0};
+  });
+  const timespec at = awake_by(until);
+  // It takes the kernel's own timespec, which is this one on 64-bit machines.
+  const long rc = ::syscall(SYS_futex_waitv, waiters.data(), words.size(), 0, &at, CLOCK_MONOTONIC);
+  return ended(rc >= 0 ? 0 : errno, until);
 }
 
 int futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {

@@ -488,6 +488,46 @@ struct relacy_platform {
     return millrace::wait_result::woken;
   }
 
+  // On several words. The kernel looks at one after the other, under its lock for that word,
+  // and sleeps if all were as expected when it looked: one that it has looked at may have
+  // changed meanwhile, and then its wake is not missed.
+  struct awaited {
+    const atomic<std::uint32_t>* word;
+    std::uint32_t expected;
+  };
+  static millrace::wait_result wait_any(std::span<const awaited> words, millrace::deadline until,
+                                        site s = site::here()) noexcept {
+    mortality::step(s);
+    mortality::before_wait(s);
+    rl::context& c = rl::ctx();
+    sleeper_at_several& mine = sleepers()[static_cast<std::size_t>(c.current_thread())];
+    mine = sleeper_at_several{};
+    for (const auto& [word, expected] : words) {
+      c.sched();
+      if ((*word->object_).debug_value() != expected) {
+        mine.words = {};
+        log(s, "futex wait for several: a word has changed", word->object_.entry());
+        return millrace::wait_result::changed;
+      }
+      mine.words[mine.count++] = word->object_.entry();
+    }
+    c.sched();
+    log(s, "futex wait for several: asleep");
+    rl::unpark_reason why = rl::unpark_reason_normal;
+    if (!mine.woken) {
+      mine.parked = true;
+      why = mine.place.park_current(c, !until.is_never(), /*spurious*/ true, /*switch*/ false, info(s));
+    }
+    mine.words = {};
+    if (why == rl::unpark_reason_timeout) {
+      log(s, "futex wait for several: timed out");
+      return millrace::wait_result::timed_out;
+    }
+    log(s, why == rl::unpark_reason_normal ? "futex wait for several: woken"
+                                           : "futex wait for several: woken for no reason");
+    return millrace::wait_result::woken;
+  }
+
   static void wake_all(const atomic<std::uint32_t>& word, site s = site::here()) noexcept {
     wake_some(word, rl::ctx().get_thread_count(), s);
   }
@@ -509,6 +549,12 @@ struct relacy_platform {
     std::fill_n(knows, count, rl::timestamp_t{0});
     (*word.object_).wake(c, most, info(s));
     std::copy_n(kept.begin(), count, knows);
+    for (sleeper_at_several& each : sleepers()) {
+      if (most > 1 && !each.woken && std::ranges::count(each.words, word.object_.entry()) != 0) {
+        each.woken = true;
+        if (each.parked) each.place.unpark_all(c, info(s));
+      }
+    }
   }
 
   static void light_fence(site s = site::here()) noexcept {
@@ -560,7 +606,10 @@ struct relacy_platform {
 
   static constexpr std::size_t most_threads = 8;
 
-  static void before_execution() noexcept { mortality::before_execution(); }
+  static void before_execution() noexcept {
+    mortality::before_execution();
+    sleepers().fill(sleeper_at_several{});
+  }
 
   // Called once an execution, before its threads run.
   static void set_thread(rl::thread_info_base* thread) noexcept {
@@ -580,6 +629,19 @@ struct relacy_platform {
   }
 
   static inline std::array<rl::thread_info_base*, most_threads> threads_{};
+
+  // One thread that waits for any of several words.
+  struct sleeper_at_several {
+    std::array<const void*, 8> words{};  // that the kernel has looked at
+    std::size_t count = 0;
+    bool woken = false;
+    bool parked = false;
+    rl::waitset<most_threads> place{};
+  };
+  static std::array<sleeper_at_several, most_threads>& sleepers() noexcept {
+    static std::array<sleeper_at_several, most_threads> all;
+    return all;
+  }
 };
 
 static_assert(millrace::platform<relacy_platform>);

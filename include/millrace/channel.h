@@ -134,10 +134,12 @@ class channel : private shared_ring<stream<Ring>> {
 
    public:
     using value_type = T;
+    using platform_type = typename Ring::platform_type;
 
     using base::capacity;
     using base::close;
     using base::push;
+    using base::push_event;
     using base::push_for;
     using base::push_n;
     using base::push_n_for;
@@ -165,10 +167,12 @@ class channel : private shared_ring<stream<Ring>> {
 
    public:
     using value_type = T;
+    using platform_type = typename Ring::platform_type;
 
     using base::capacity;
     using base::close;
     using base::pop;
+    using base::pop_event;
     using base::pop_for;
     using base::pop_n;
     using base::pop_n_for;

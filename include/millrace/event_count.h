@@ -43,10 +43,17 @@ class event_count {
 
   // Announces a sleeper. Look again before `wait`, or a change may be missed.
   key prepare() noexcept {
+    const key k = announce().expected;
+    Platform::heavy_fence();
+    return k;
+  }
+
+  // Half of it, for one that announces itself here and there and sleeps on all at once
+  // (`Platform::wait_any`): one heavy fence, behind the last, does for all.
+  typename Platform::awaited announce() noexcept {
     // relaxed: the heavy fence puts the second look behind it (E2).
     const std::uint32_t before = word_.fetch_or(sleepers, std::memory_order_relaxed);
-    Platform::heavy_fence();
-    return before | sleepers;
+    return {&word_, before | sleepers};
   }
 
   // The second look found something. The announcement stays, as others may sleep

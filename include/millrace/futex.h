@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "millrace/deadline.h"
 #include "millrace/result.h"
@@ -27,6 +29,18 @@ inline constexpr std::chrono::seconds longest_sleep{10};
 // operation: a woken caller has to read, with acquire, what it waited for. A waiter
 // that is killed leaves nothing behind. (Drepper, Futexes Are Tricky, 2004/2011.)
 wait_result futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, deadline until) noexcept;
+
+// A word, and what it held when it was last looked at.
+struct awaited {
+  const std::atomic<std::uint32_t>* word;
+  std::uint32_t expected;
+};
+
+inline constexpr std::size_t most_awaited = 128;  // FUTEX_WAITV_MAX
+
+// The same on up to most_awaited words at once, of whichever segments: blocks while each
+// holds what is expected of it, until a wake on any (futex_waitv(2), Linux 5.16).
+wait_result futex_wait_any(std::span<const awaited> words, deadline until) noexcept;
 
 // Wakes every waiter on `word`, in every process; returns how many.
 int futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept;

@@ -107,6 +107,13 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     return {why, count};
   }
 
+  event_count<Platform>& push_event(status why) noexcept {
+    return why == status::busy ? shared_->mutex.released() : shared_->not_full;
+  }
+  event_count<Platform>& pop_event(status why) noexcept {
+    return why == status::busy ? shared_->mutex.released() : shared_->not_empty;
+  }
+
   // Pushes fail from here on, pops drain and then say closed. Waits for nobody.
   void close() noexcept {
     // seq_cst: whoever locks after this has returned finds it set (L3).

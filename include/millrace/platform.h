@@ -18,6 +18,10 @@
 //                 raced with what either is raced with.
 //   wait          sleeps while the word holds `expected`, until woken or until
 //                 the deadline. May return for no reason. Orders nothing.
+//   wait_any      the same on several words: sleeps while each of them holds what is
+//                 expected of it. They are looked at one after the other, and from then
+//                 on a wake on one is not missed.
+//   awaited       for that: the address of a word, and what is expected.
 //   wake_all      wakes all that sleep on the word. Orders nothing.
 //   light_fence,  an asymmetric pair: if one thread stores A, calls light_fence
 //   heavy_fence   and loads B, and another stores B, calls heavy_fence and loads
@@ -44,6 +48,7 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <span>
 #include <type_traits>
 
 #include "millrace/deadline.h"
@@ -82,6 +87,10 @@ struct native {
   static wait_result wait(const atomic<std::uint32_t>& word, std::uint32_t expected, deadline until) noexcept {
     return futex_wait(word, expected, until);
   }
+  using awaited = millrace::awaited;
+  static wait_result wait_any(std::span<const awaited> words, deadline until) noexcept {
+    return futex_wait_any(words, until);
+  }
   static void wake_all(const atomic<std::uint32_t>& word) noexcept { futex_wake_all(word); }
 
   // The compiler must keep the order; the processor is made to by the other side.
@@ -115,8 +124,9 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 template <class P>
 concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
                             typename P::template atomic<std::uint64_t>& word64,
-                            typename P::template plain<std::uint64_t>& datum, std::uint32_t value32,
-                            std::uint64_t value64, deadline until) {
+                            typename P::template plain<std::uint64_t>& datum,
+                            std::span<const typename P::awaited> words, std::uint32_t value32, std::uint64_t value64,
+                            deadline until) {
   word32.store(value32, std::memory_order_release);
   { word64.load(std::memory_order_acquire) } -> std::same_as<std::uint64_t>;
   { word32.fetch_or(value32, std::memory_order_seq_cst) } -> std::same_as<std::uint32_t>;
@@ -131,6 +141,10 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
   { datum.begin_read() } -> std::same_as<const std::uint64_t&>;
   datum.end_read();
   { P::wait(word32, value32, until) } -> std::same_as<wait_result>;
+  { P::wait_any(words, until) } -> std::same_as<wait_result>;
+  {
+    typename P::awaited { &word32, value32 }
+    } -> std::same_as<typename P::awaited>;
   P::wake_all(word32);
   P::light_fence();
   P::heavy_fence();

@@ -72,8 +72,8 @@ concept ring = requires(R r, const R constant, void* at, const geometry& g,
   { constant.size_approx() } -> std::same_as<std::uint64_t>;
 };
 
-// The blocking and timed forms. `Self` provides the four tries and, unless it
-// hides the _until forms with its own, `not_full()` and `not_empty()`.
+// The blocking and timed forms. `Self` provides the four tries and, unless it hides
+// the _until forms and the events with its own, `not_full()` and `not_empty()`.
 //
 // Blocking calls poll for some microseconds, then sleep in the kernel. They
 // return ok, closed or corrupt, the timed ones also timed_out; a deadline that has
@@ -118,6 +118,11 @@ class ring_calls {
   batch_result pop_n_for(std::span<T> m, std::chrono::duration<Rep, Period> wait) noexcept {
     return self().pop_n_until(m, deadline::after(wait));
   }
+
+  // What to sleep on after a try that failed with `why`, for one that waits for more than
+  // this (select.h): whoever may cure it notifies that.
+  event_count<Platform>& push_event(status /*why*/) noexcept { return self().not_full(); }
+  event_count<Platform>& pop_event(status /*why*/) noexcept { return self().not_empty(); }
 
   batch_result push_n_until(std::span<const T> m, deadline until) noexcept {
     std::size_t count = 0;

@@ -98,6 +98,9 @@ class robust_mutex {
 
   void alarm() noexcept { released_.alarm(); }
 
+  // Notified by each `unlock`.
+  event_count<Platform>& released() noexcept { return released_; }
+
  private:
   static constexpr unsigned owner_bits = 13;
   static constexpr std::uint32_t nobody = 0;

@@ -138,6 +138,13 @@ class semaphore_ring : public ring_calls<semaphore_ring<T, Platform>, T, Platfor
     return some.why == status::busy ? batch_result{status::timed_out, 0} : some;
   }
 
+  event_count<Platform>& push_event(status why) noexcept {
+    return why == status::busy ? shared_->mutex.released() : shared_->free.positive();
+  }
+  event_count<Platform>& pop_event(status why) noexcept {
+    return why == status::busy ? shared_->mutex.released() : shared_->used.positive();
+  }
+
   // Pushes fail from here on, pops drain and then say closed. Waits for nobody.
   void close() noexcept {
     // relaxed: handed over with the semaphores; else it is seen when it is seen (T2).

@@ -45,7 +45,8 @@ class operative {
 
  private:
   static bool pushes(verb v) {
-    return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n || v == verb::reserve;
+    return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n || v == verb::reserve ||
+           v == verb::select_push;
   }
 
   // Only this is stepped through.
@@ -86,6 +87,12 @@ class operative {
         return answer(status::ok, 0);
       case verb::peek:
         return answer(seat_->peek(all[0], until));
+      case verb::select_push: {
+        const status s = seat_->select_push(all[0]);
+        return answer(s, s == status::ok ? 1 : 0);
+      }
+      case verb::select_pop:
+        return answer(seat_->select_pop(all[0]));
       case verb::close:
         seat_->close();
         return answer(status::ok, 1);

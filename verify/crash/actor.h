@@ -32,6 +32,8 @@ enum class verb : std::uint8_t {
   reserve,   // and commit; as push
   withdraw,  // reserve, and do not commit
   peek,      // and release; as pop
+  select_push,  // beside another ring
+  select_pop,
   close,
   drain,   // pop till the ring says empty or closed; waits out busy
   fill,    // push `count` with patience; then say what one more push says

@@ -44,6 +44,8 @@ constexpr std::array table{
     operation{"peek", verb::peek},
     operation{"reserve+sleeper", verb::reserve, 1, true},
     operation{"peek+sleeper", verb::peek, 1, true},
+    operation{"select_push", verb::select_push},
+    operation{"select_pop", verb::select_pop},
     operation{"close", verb::close},
     operation{"close+sleeper", verb::close, 1, true},
     operation{"join", verb::join},
@@ -59,11 +61,12 @@ constexpr std::array table{
 };
 
 bool pushes(verb v) {
-  return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n || v == verb::reserve;
+  return v == verb::try_push || v == verb::try_push_n || v == verb::push || v == verb::push_n || v == verb::reserve ||
+         v == verb::select_push;
 }
 bool pops(verb v) {
   return v == verb::try_pop || v == verb::try_pop_n || v == verb::pop || v == verb::pop_n || v == verb::peek ||
-         v == verb::drain;
+         v == verb::select_pop || v == verb::drain;
 }
 bool is_in_place(verb v) { return v == verb::reserve || v == verb::withdraw || v == verb::peek; }
 

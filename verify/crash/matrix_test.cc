@@ -74,6 +74,8 @@ INSTANTIATE_TEST_SUITE_P(Matrix, SurvivingTest,
                                          named_cell{"mpmc_ring", "withdraw", state::one, blow::kill, 2},
                                          named_cell{"mpmc_ring", "peek", state::full, blow::kill, 2},
                                          named_cell{"mpmc_ring", "peek-after-pop", state::one, blow::kill, 29},
+                                         named_cell{"mpmc_ring", "select_pop", state::empty, blow::kill, 3},
+                                         named_cell{"semaphore_ring", "select_push", state::full, blow::kill, 5},
                                          named_cell{"mpmc_ring", "leave", state::one, blow::kill}),
                          test_name);
 

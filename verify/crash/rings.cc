@@ -1,17 +1,38 @@
 #include "verify/crash/rings.h"
 
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "millrace/boost_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
+#include "millrace/platform.h"
+#include "millrace/roster.h"
+#include "millrace/select.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/spsc_ring.h"
 #include "verify/crash/spin_ring.h"
 
 namespace millrace::crash {
 namespace {
+
+// A ring in memory of our own, in which nothing ever comes.
+class idle_ring {
+ public:
+  idle_ring() { ring::construct(memory_, shape); }
+
+  alternative<native> pop() noexcept { return on_pop(ring_, nothing_); }
+
+ private:
+  using ring = spsc_ring<std::uint64_t>;
+  static constexpr geometry shape{.capacity = 1, .members = 1};
+
+  alignas(line_bytes) std::byte memory_[1024];
+  ring ring_{memory_, shape, {roster<native>(memory_, 0), 0}};
+  std::uint64_t nothing_ = 0;
+};
 
 template <class Ring>
 class seat_at final : public seat {
@@ -49,6 +70,8 @@ class seat_at final : public seat {
       return pop(m, until);
     }
   }
+  status select_push(const parcel& m) override { return selector(idle_.pop(), on_push(ring_, m)).select().why; }
+  popped select_pop(parcel& m) override { return said(selector(idle_.pop(), on_pop(ring_, m)).select().why); }
   void close() override { ring_.close(); }
 
  private:
@@ -59,6 +82,7 @@ class seat_at final : public seat {
   static popped said(status s) { return said(batch_result{s, delivered(s) ? std::size_t{1} : 0}); }
 
   typename shared_ring<Ring>::handle ring_;
+  idle_ring idle_;
 };
 
 template <class Ring>

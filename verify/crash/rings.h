@@ -45,6 +45,9 @@ class seat {
   virtual status reserve(const parcel& m, deadline until) = 0;
   virtual void withdraw() = 0;
   virtual popped peek(parcel& m, deadline until) = 0;
+  // Beside a ring that is not ready (select.h).
+  virtual status select_push(const parcel& m) = 0;
+  virtual popped select_pop(parcel& m) = 0;
   virtual void close() = 0;
 };
 

@@ -127,6 +127,16 @@ class hostile : public native {
     if (until.is_never()) fail("a call with a deadline sleeps without one");
     return word.load(std::memory_order_relaxed) == expected ? wait_result::timed_out : wait_result::changed;
   }
+  struct awaited {
+    const atomic<std::uint32_t>* word;
+    std::uint32_t expected;
+  };
+  static wait_result wait_any(std::span<const awaited> words, deadline until) noexcept {
+    for (const auto& [word, expected] : words) {
+      if (word->load(std::memory_order_relaxed) != expected) return wait_result::changed;
+    }
+    return wait(*words[0].word, words[0].expected, until);
+  }
   static void wake_all(const atomic<std::uint32_t>&) noexcept {}
   static void light_fence() noexcept {}
   static void heavy_fence() noexcept {}

@@ -42,6 +42,7 @@ models all_models() {
   add_semaphore_ring_models(all);
   add_attendance_models(all);
   add_event_count_models(all);
+  add_select_models(all);
   add_semaphore_models(all);
   add_robust_mutex_models(all);
   return all;

@@ -37,6 +37,7 @@ void add_mutex_ring_models(models& to);
 void add_semaphore_ring_models(models& to);
 void add_attendance_models(models& to);
 void add_event_count_models(models& to);
+void add_select_models(models& to);
 void add_semaphore_models(models& to);
 void add_robust_mutex_models(models& to);
 
