@@ -7,6 +7,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -97,7 +98,8 @@ struct [[nodiscard]] selection {
 template <class Platform>
 class basic_selector {
  public:
-  static constexpr std::size_t most = most_awaited;  // alternatives at once: 128
+  // Alternatives at once: 127. The kernel takes one word more, which is left to pollable.h.
+  static constexpr std::size_t most = most_awaited - 1;
 
   // These, with numbers from 0 on.
   template <std::same_as<alternative<Platform>>... Some>
@@ -118,9 +120,13 @@ class basic_selector {
     if (which >= end_ || cases_[which].free()) return;
     cases_[which] = {};
     --size_;
+    ++changes_;
   }
 
   std::size_t size() const noexcept { return size_; }
+
+  // How often it has been added to or dropped from.
+  std::uint64_t changes() const noexcept { return changes_; }
 
   // Does the first that can be done now; else none, with `busy`. Never blocks.
   selection try_select() noexcept {
@@ -153,6 +159,19 @@ class basic_selector {
         Platform::relax(static_cast<unsigned>(turn));
       }
       std::array<typename Platform::awaited, most> words;
+      if (const selection s = try_select_or_prepare(words); !would_block(s.why)) return s;
+      if (Platform::wait_any(std::span(words).first(size_), until) == wait_result::timed_out) {
+        const selection last = try_select();
+        return would_block(last.why) ? selection{selection::none, status::timed_out} : last;
+      }
+    }
+  }
+
+  // Behind a try that has done none: announces a sleeper, and tries once more. If that does
+  // none, either, then until one can be done, each of `words`, `size()` of them, stays as is: for
+  // one who sleeps by other means than `select`.
+  selection try_select_or_prepare(std::span<typename Platform::awaited, most> words) noexcept {
+    do {
       std::size_t announced = 0;
       for (entry& e : used()) {
         if (e.free()) continue;
@@ -161,12 +180,8 @@ class basic_selector {
       }
       Platform::heavy_fence();  // S2
       if (const selection s = try_select(); !would_block(s.why)) return s;
-      if (!will_be_told()) continue;
-      if (Platform::wait_any(std::span(words).first(announced), until) == wait_result::timed_out) {
-        const selection last = try_select();
-        return would_block(last.why) ? selection{selection::none, status::timed_out} : last;
-      }
-    }
+    } while (!will_be_told());
+    return {selection::none, status::busy};
   }
 
  private:
@@ -183,6 +198,7 @@ class basic_selector {
     cases_[i].what = one;
     end_ = std::max(end_, i + 1);
     ++size_;
+    ++changes_;
   }
 
   std::span<entry> used() noexcept { return std::span(cases_).first(end_); }
@@ -195,6 +211,7 @@ class basic_selector {
   std::array<entry, most> cases_{};
   std::size_t end_ = 0;  // none is used from here on
   std::size_t size_ = 0;
+  std::uint64_t changes_ = 0;
   std::size_t begin_ = 0;  // S3
 };
 

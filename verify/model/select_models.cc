@@ -257,31 +257,46 @@ void add(models& to, const std::vector<text>& texts) {
 
 void add_select_models(models& to) {
   using enum property;
-  const search some = random_executions(30'000);
+  const search some = random_executions(20'000);
   using mpmc = millrace::mpmc_ring<message, relacy_platform>;
-  add<mpmc>(
-      to, {
-              {safety, "one_of_two", 1, 1, "select(a.pop,b.pop)? | select(a.pop,b.pop)? | a.pop?", {preemptions(2)}},
-              {safety, "fair", 2, 2, "round(a.pop,b.pop) round(b.pop,a.pop) | a.push?", {preemptions(1)}},
-              {liveness,
-               "either",
-               1,
-               0,
-               "a.push | b.push | select(a.pop,b.pop) select(a.pop,b.pop)",
-               {preemptions(1), some}},
-              {liveness, "room", 1, 1, "a.pop | b.pop | select(a.push,b.push) select(a.push,b.push)", {some}},
-              {liveness, "both_directions", 1, 0, "a.pop | b.push | select(a.push,b.pop) select(a.push,b.pop)", {some}},
-              {liveness, "two_selectors", 1, 0, "a.push | b.push | select(a.pop,b.pop) | select(b.pop,a.pop)", {some}},
-              {liveness, "closing", 1, 0, "a.push a.close | b.close | drain(a.pop,b.pop)", {some}},
-              {liveness, "gives_up", 1, 0, "select(a.pop,b.pop)~ |", {exhaustive()}},
-              {liveness, "deadline", 1, 0, "a.push | select(a.pop,b.pop)~ | b.push", {some}},
-              {liveness,
-               "selector_killed",
-               2,
-               0,
-               "a.push b.push | mortal select(a.pop,b.pop) | select(a.pop,b.pop)",
-               {some}},
-          });
+  add<mpmc>(to,
+            {
+                {safety, "one_of_two", 1, 1, "select(a.pop,b.pop)? | select(a.pop,b.pop)? | a.pop?", {preemptions(1)}},
+                {safety, "fair", 2, 2, "round(a.pop,b.pop) round(b.pop,a.pop) | a.push?", {preemptions(1)}},
+                {liveness,
+                 "either",
+                 1,
+                 0,
+                 "a.push | b.push | select(a.pop,b.pop) select(a.pop,b.pop)",
+                 {preemptions(1), some}},
+                {liveness,
+                 "room",
+                 1,
+                 1,
+                 "a.pop | b.pop | select(a.push,b.push) select(a.push,b.push)",
+                 {preemptions(1), some}},
+                {liveness,
+                 "both_directions",
+                 1,
+                 0,
+                 "a.pop | b.push | select(a.push,b.pop) select(a.push,b.pop)",
+                 {preemptions(1), some}},
+                {liveness,
+                 "two_selectors",
+                 1,
+                 0,
+                 "a.push | b.push | select(a.pop,b.pop) | select(b.pop,a.pop)",
+                 {preemptions(1), some}},
+                {liveness, "closing", 1, 0, "a.push a.close | b.close | drain(a.pop,b.pop)", {preemptions(1), some}},
+                {liveness, "gives_up", 1, 0, "select(a.pop,b.pop)~ |", {exhaustive()}},
+                {liveness, "deadline", 1, 0, "a.push | select(a.pop,b.pop)~ | b.push", {preemptions(1), some}},
+                {liveness,
+                 "selector_killed",
+                 2,
+                 0,
+                 "a.push b.push | mortal select(a.pop,b.pop) | select(a.pop,b.pop)",
+                 {some}},
+            });
   add<millrace::stream<mpmc>>(
       to, {
               {liveness, "ends", 1, 0, "a.push a.leave | mortal b.push b.leave | drain(a.pop,b.pop)", {some}},
@@ -291,17 +306,26 @@ void add_select_models(models& to) {
       to, {
               {liveness, "lock_held", 1, 1, "a.push? | select(a.pop,b.push)", {preemptions(2)}},
               {liveness, "lock_held_for_nothing", 1, 0, "a.pop? | select(a.push,b.pop)", {preemptions(2)}},
-              {liveness, "lock_held_meanwhile", 1, 0, "a.push | a.push? | select(a.pop,b.pop)", {some}},
+              {liveness, "lock_held_meanwhile", 1, 0, "a.push | a.push? | select(a.pop,b.pop)", {preemptions(1), some}},
               {liveness, "lock_held_by_the_dead", 1, 0, "mortal a.push? | b.push | select(a.pop,b.pop)", {some}},
               {liveness, "closed_empty", 1, 0, "a.pop? a.close b.close | drain(a.pop,b.pop)", {preemptions(2)}},
               {liveness, "closed_full", 1, 1, "a.push? a.close b.close | drain(a.push,b.push)", {preemptions(2)}},
           });
   add<millrace::semaphore_ring<message, relacy_platform>>(
-      to,
-      {
-          {liveness, "permits", 1, 0, "a.push | b.push | select(a.pop,b.pop) | select(b.pop,a.pop)", {some}},
-          {liveness, "permits_of_room", 1, 1, "a.pop | b.pop | select(a.push,b.push) | select(b.push,a.push)", {some}},
-      });
+      to, {
+              {liveness,
+               "permits",
+               1,
+               0,
+               "a.push | b.push | select(a.pop,b.pop) | select(b.pop,a.pop)",
+               {preemptions(1), some}},
+              {liveness,
+               "permits_of_room",
+               1,
+               1,
+               "a.pop | b.pop | select(a.push,b.push) | select(b.push,a.push)",
+               {preemptions(1), some}},
+          });
 }
 
 }  // namespace verify

@@ -27,16 +27,18 @@ inline constexpr std::string_view a_courtesy =
     "a courtesy to who is woken as its deadline passes: whatever is refused then could have come a moment later. Time "
     "itself is not modelled";
 
+inline constexpr std::string_view polls =
+    "its own next try notifies the event that it sleeps on, the lock's or the permits', and so wakes it: it polls, and "
+    "nothing is lost. That it sleeps, //tests:select_test shows";
+
 inline constexpr reason reasons[] = {
     {"event_count.h", "Platform::light_fence()", "left out", compiler_only},
     {"mutex_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"semaphore_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"event_count.h", "attempt()", "status::empty", a_courtesy},
     {"select.h", "would_block(last.why)", "true", a_courtesy},
-    {"semaphore_ring.h", "why == status::busy", "false",
-     "who is refused the lock gives back its permit, and wakes itself by it if it sleeps for permits: it polls until "
-     "the "
-     "lock is free. That it sleeps, //tests:select_test shows (SleepsWhileALockIsHeld)"},
+    {"semaphore_ring.h", "why == status::busy", "false", polls},
+    {"mutex_ring.h", "why == status::busy", "true", polls},
     {"mpmc_ring.h", "m == found_dead", "false",
      "it only spares a barrier for each further slot of the same dead member"},
     {"boost_ring.h", "shared_->closed.load(", "acquire -> relaxed", not_modelled},

@@ -69,8 +69,8 @@ inline constexpr source_mutant source_mutants[] = {
     {"select.h", "selection try_select()", "begin_ = i + 1;", "-"},
     {"select.h", "selection try_select()", "size_ == 0", "false"},
     {"select.h", "Platform::heavy_fence();  // S2", "try_select()", "(selection{selection::none, status::busy})"},
-    {"select.h", "Platform::heavy_fence();  // S2", "if (!will_be_told()) continue;", "-"},
-    {"select.h", "std::span(words).first(", "announced", "announced - 1"},
+    {"select.h", "Platform::heavy_fence();  // S2", "!will_be_told()", "false"},
+    {"select.h", "std::span(words).first(", "size_", "size_ - 1"},
     {"select.h", "std::span(words).first(", "until", "deadline::never()"},
     {"select.h", "const selection last = ", "would_block(last.why)", "true"},
 
