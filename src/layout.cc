@@ -44,13 +44,14 @@ std::string demangled(std::string_view name) {
 // What the header says, be it sound or not.
 geometry shape_in(const ring_header& h) noexcept {
   const delivery on_death = h.on_death == delivery::drop ? delivery::drop : delivery::redeliver;
-  return {h.capacity, h.members, on_death, h.keep_open != 0};
+  const fidelity kept = h.fidelity == fidelity::lossy ? fidelity::lossy : fidelity::lossless;
+  return {h.capacity, h.members, on_death, h.keep_open != 0, kept};
 }
 
 std::string shape(const std::string& kind, std::uint64_t bytes, const std::string& type, const geometry& g) {
   return kind + " of " + std::to_string(g.capacity) + " x " + type + " (" + std::to_string(bytes) + " bytes) for " +
          std::to_string(g.members) + " members" + (g.on_death == delivery::drop ? ", on_death = drop" : "") +
-         (g.keep_open ? ", keep_open" : "");
+         (g.keep_open ? ", keep_open" : "") + (g.fidelity == fidelity::lossy ? ", lossy" : "");
 }
 
 }  // namespace
@@ -72,6 +73,7 @@ void write_header(void* base, const ring_description& d) noexcept {
   h.members = d.shape.members;
   h.on_death = d.shape.on_death;
   h.keep_open = d.shape.keep_open ? 1 : 0;
+  h.fidelity = d.shape.fidelity;
   copy_text(h.kind, d.kind);
   copy_text(h.message_type, demangled(d.message_type));
   h.message_type_hash = hash(d.message_type);

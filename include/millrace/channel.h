@@ -61,9 +61,15 @@ class stream : public Ring {
         attendance_(static_cast<std::byte*>(at) + attendance_offset(g), who),
         keep_open_(g.keep_open) {}
 
-  void enter(side s) noexcept { attendance_.enter(s); }
+  void enter(side s) noexcept {
+    attendance_.enter(s);
+    if constexpr (broadcasting_ring<Ring>) {
+      if (s == side::receivers) Ring::begin_receiving();
+    }
+  }
 
   void leave() noexcept {
+    if constexpr (broadcasting_ring<Ring>) Ring::end_receiving();
     attendance_.leave();
     end_if_gone();
   }
@@ -80,8 +86,10 @@ class stream : public Ring {
 
  private:
   void end_if_gone() noexcept {
-    if (!keep_open_ && (attendance_.gone(side::senders) || attendance_.gone(side::receivers))) Ring::close();
+    if (!keep_open_ && (attendance_.gone(side::senders) || useless_without_receivers())) Ring::close();
   }
+
+  bool useless_without_receivers() noexcept { return !broadcasting_ring<Ring> && attendance_.gone(side::receivers); }
 
   attendance<platform> attendance_;
   bool keep_open_;
@@ -190,6 +198,9 @@ class channel : private shared_ring<stream<Ring>> {
       return base::peek_for(wait);
     }
     auto peek_until(deadline until) noexcept requires reads_in_place<Ring> { return base::peek_until(until); }
+
+    // See broadcast_ring.h.
+    std::uint64_t missed() const noexcept requires broadcasting_ring<Ring> { return base::missed(); }
 
     // for (const T& m : receiver): each message, waiting for it, until there is none to
     // come: the channel has ended, or is corrupt (the next pop tells which).

@@ -35,7 +35,7 @@ struct ring_description {
 // Written once, before anyone else can see the segment; read once by each opener,
 // who copies the geometry and never looks again.
 struct alignas(line_bytes) ring_header {
-  static constexpr std::uint32_t current_version = 3;
+  static constexpr std::uint32_t current_version = 4;
 
   std::uint32_t version;
   std::uint32_t header_bytes;  // differs between ABIs
@@ -45,7 +45,8 @@ struct alignas(line_bytes) ring_header {
   std::uint32_t members;
   delivery on_death;
   std::uint8_t keep_open;
-  char kind[26];
+  millrace::fidelity fidelity;
+  char kind[25];
   char message_type[128];           // for people; cut short if longer
   std::uint64_t message_type_hash;  // FNV-1a of the whole mangled name
 };

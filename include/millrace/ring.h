@@ -25,13 +25,20 @@ enum class delivery : std::uint8_t {
   drop,       // it is gone, as are messages that a consumer popped just before its death
 };
 
+// What a broadcast does where a receiver is slower than the senders: see broadcast.h.
+enum class fidelity : std::uint8_t {
+  lossless,  // they wait for it
+  lossy,     // it misses messages, and how many
+};
+
 // Shape of a ring, fixed at creation. An attached handle keeps a copy in private
 // memory and never reads it from the segment again.
 struct geometry {
   std::uint64_t capacity = 0;  // messages it holds when full
   std::uint32_t members = 1;   // handles that may be attached at once
   delivery on_death = delivery::redeliver;
-  bool keep_open = false;  // of a channel: see channel.h
+  bool keep_open = false;                            // of a channel: see channel.h
+  millrace::fidelity fidelity = fidelity::lossless;  // of a broadcast
 
   friend bool operator==(const geometry&, const geometry&) = default;
 };
@@ -70,6 +77,15 @@ concept ring = requires(R r, const R constant, void* at, const geometry& g,
   { r.alarm() } -> std::same_as<void>;
   { constant.capacity() } -> std::same_as<std::uint64_t>;
   { constant.size_approx() } -> std::same_as<std::uint64_t>;
+};
+
+// A ring in which each receiver gets every message, and so has to be known as one. It
+// has no use for receivers to be there: a channel of it ends with its senders.
+template <class R>
+concept broadcasting_ring = ring<R> && requires(R r, const R constant) {
+  r.begin_receiving();
+  r.end_receiving();
+  { constant.missed() } -> std::same_as<std::uint64_t>;
 };
 
 // The blocking and timed forms. `Self` provides the four tries and, unless it hides

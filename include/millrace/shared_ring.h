@@ -24,13 +24,14 @@
 namespace millrace {
 
 struct ring_options {
-  std::uint64_t capacity = 1024;            // messages; each ring says which numbers it takes
-  std::uint32_t members = 128;              // handles that may be attached at once
-  mode_t mode = 0600;                       // exactly this, whatever the umask
-  delivery on_death = delivery::redeliver;  // of what a killed consumer had in its hands
-  bool keep_open = false;                   // of a channel: see channel.h
+  std::uint64_t capacity = 1024;                     // messages; each ring says which numbers it takes
+  std::uint32_t members = 128;                       // handles that may be attached at once
+  mode_t mode = 0600;                                // exactly this, whatever the umask
+  delivery on_death = delivery::redeliver;           // of what a killed consumer had in its hands
+  bool keep_open = false;                            // of a channel: see channel.h
+  millrace::fidelity fidelity = fidelity::lossless;  // of a broadcast: see broadcast.h
 
-  geometry shape() const noexcept { return {capacity, members, on_death, keep_open}; }
+  geometry shape() const noexcept { return {capacity, members, on_death, keep_open, fidelity}; }
 };
 
 // Empty, or one line that says why no `Ring` in shared memory has this geometry.

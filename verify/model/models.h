@@ -35,6 +35,7 @@ void add_mpmc_ring_models(models& to);
 void add_spsc_ring_models(models& to);
 void add_mutex_ring_models(models& to);
 void add_semaphore_ring_models(models& to);
+void add_broadcast_ring_models(models& to);
 void add_attendance_models(models& to);
 void add_event_count_models(models& to);
 void add_select_models(models& to);

@@ -160,7 +160,7 @@ std::vector<const model*> shown_by(const std::string& file, const models& candid
   if (about == "event_count") {
     headers = {about, "semaphore", "robust_mutex", "spsc_ring", "mpmc_ring", "mutex_ring", "semaphore_ring"};
   }
-  if (about == "channel") headers = {"attendance"};
+  if (about == "channel") headers = {"attendance", "broadcast_ring"};
   if (about == "semaphore") headers = {about, "semaphore_ring"};
   if (about == "in_place") headers = {"spsc_ring", "mpmc_ring"};
   if (about == "ring") headers = {"spsc_ring", "mpmc_ring", "select"};

@@ -33,6 +33,7 @@ inline constexpr std::string_view polls =
 
 inline constexpr reason reasons[] = {
     {"event_count.h", "Platform::light_fence()", "left out", compiler_only},
+    {"broadcast_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"mutex_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"semaphore_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"event_count.h", "attempt()", "status::empty", a_courtesy},
