@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -238,6 +239,39 @@ TEST_P(Examples, MailboxIsInterrupted) {
   ASSERT_TRUE(p.says("sends letter 1"));
   p.interrupt();
   EXPECT_EQ(p.ends(), 130);
+}
+
+// Of a line "NAME: S ticks, M missed, ...".
+std::pair<int, int> ticks_of(const std::string& said, const std::string& name) {
+  const words lines = lines_with(said, name + ": ");
+  int seen = 0;
+  int missed = 0;
+  if (lines.size() != 1 || std::sscanf(lines[0].c_str() + name.size(), ": %d ticks, %d missed", &seen, &missed) != 2) {
+    ADD_FAILURE() << said;
+  }
+  return {seen, missed};
+}
+
+TEST_P(Examples, MarketData) {
+  program p("market_data", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  for (const char* name : {"quick", "slow"}) {
+    const auto [seen, missed] = ticks_of(p.said(), name);
+    EXPECT_EQ(seen + missed, 200) << p.said();
+    EXPECT_GE(seen, 16);
+  }
+  EXPECT_EQ(lines_with(p.said(), "the last price 103.35").size(), 2u) << p.said();
+  EXPECT_EQ(lines_with(p.said(), "killed: ").size(), 0u) << p.said();
+  EXPECT_NE(p.said().find("the feed has sent 200 ticks\n"), std::string::npos) << p.said();
+}
+
+TEST_P(Examples, MarketDataLossless) {
+  program p("market_data", {fast, "--lossless"}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  for (const char* name : {"quick", "slow"}) {
+    EXPECT_EQ(ticks_of(p.said(), name), std::pair(200, 0)) << p.said();
+  }
+  EXPECT_EQ(lines_with(p.said(), "killed: ").size(), 0u) << p.said();
 }
 
 TEST_P(Examples, SpeedIsChecked) {

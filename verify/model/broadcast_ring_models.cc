@@ -402,7 +402,7 @@ void add_all(models& to, const char* prefix, const std::vector<broadcast_text>& 
 void add_broadcast_ring_models(models& to) {
   using enum property;
   using enum fidelity;
-  const search some = random_executions(20'000);
+  const search some = random_executions(10'000);
   add_all<ring>(
       to, "",
       {
@@ -432,7 +432,13 @@ void add_broadcast_ring_models(models& to) {
           {safety, "receiver_killed", 1, lossless, 1, "mortal pop? pop? | push? push? | pop? pop?", {some}},
           {safety, "only_receiver_killed", 1, lossless, 1, "mortal pop? | push? push? push?", {preemptions(1), some}},
           {safety, "joiner_killed", 1, lossless, 1, "mortal join pop? | push? push? push?", {preemptions(1), some}},
-          {safety, "receivers_heir", 1, lossless, 1, "mortal pop? heir join pop? | push? push? push?", {some}},
+          {safety,
+           "receivers_heir",
+           1,
+           lossless,
+           1,
+           "mortal pop? heir join pop? | push? push? push?",
+           {random_executions(20'000)}},
           {safety, "receivers_heir_sends", 1, lossless, 1, "mortal pop? heir push? | push? push? | pop?", {some}},
           {safety, "senders_heir", 1, lossless, 1, "mortal push? heir join pop? | push? push? | pop?", {some}},
           {safety, "sender_killed_overtaking", 1, lossy, 1, "mortal push? push? | push? | pop? pop?", {some}},
@@ -444,7 +450,7 @@ void add_broadcast_ring_models(models& to) {
           {liveness, "batches", 2, lossless, 0, "push3 push2 close | rest | pop2 rest", {some}},
           {liveness, "joins", 1, lossless, 0, "push push close | join rest", {preemptions(1), some}},
           {liveness, "leaves", 1, lossless, 0, "push push push | pop leave", {preemptions(1), some}},
-          {liveness, "closing_wakes_all", 1, lossless, 0, "push push push | close | pop", {some}},
+          {liveness, "closing_wakes_all", 1, lossless, 0, "push push push | pop close", {preemptions(2)}},
           {liveness, "closing_wakes_receivers", 2, lossless, 0, "close | rest | rest", {some}},
           {liveness, "timeouts", 1, lossless, 0, "push~ push~ | pop~ pop~", {preemptions(1), some}},
           {liveness, "stopped", 1, lossy, 0, "stopped push? push? | push~ pop~ close", {preemptions(2)}},
