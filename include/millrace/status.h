@@ -27,6 +27,7 @@ enum class [[nodiscard]] status : std::uint8_t{
     timed_out,    // the deadline passed first
     closed,       // push: the ring is closed; pop: it is closed and drained
     corrupt,      // somebody wrote into the segment what no member can have
+    refused,      // of direct communication: no link can be made; direct::link says why
 };
 
 // A failure that time or another member may cure: what a blocking call waits out.
@@ -53,6 +54,8 @@ constexpr std::string_view to_string(status s) noexcept {
       return "closed";
     case status::corrupt:
       return "corrupt";
+    case status::refused:
+      return "refused";
   }
   return "not a status";
 }
