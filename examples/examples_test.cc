@@ -274,6 +274,27 @@ TEST_P(Examples, MarketDataLossless) {
   EXPECT_EQ(lines_with(p.said(), "killed: ").size(), 0u) << p.said();
 }
 
+TEST_P(Examples, Direct) {
+  program p("direct", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  const words expected{
+      "customer: order 1",           "customer: order 1 is here",
+      "customer: order 2",           "customer: order 2 is here",
+      "customer: order 3",           "customer: the shop has gone, with order 3; another opens",
+      "customer: order 3",           "customer: order 3 is here",
+      "customer: order 4",           "customer: order 4 is here",
+      "shop: the customer has gone",
+  };
+  EXPECT_EQ(lines_with(p.said(), ""), expected);
+}
+
+TEST_P(Examples, DirectIsInterrupted) {
+  program p("direct", {}, GetParam());
+  ASSERT_TRUE(p.says("order 1"));
+  p.interrupt();
+  EXPECT_EQ(p.ends(), 130);
+}
+
 TEST_P(Examples, SpeedIsChecked) {
   program p("shm_producer_consumer", {"--speed=0"}, GetParam());
   EXPECT_NE(p.ends(), 0);

@@ -318,6 +318,8 @@ TEST_F(DirectTest, WhoWasStoppedIsToldByWhoeverTookTheDeadOnesPlace) {
   await_arrivals(1);
   ASSERT_TRUE(reached([&] { return asleep(q.pid()); }));
   ASSERT_EQ(::kill(q.pid(), SIGSTOP), 0);
+  siginfo_t how{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(q.pid()), &how, WSTOPPED | WEXITED | WNOWAIT), 0);
   kill(p);
   auto r = enroll("R");
   ASSERT_TRUE(r) << r.error().message;
