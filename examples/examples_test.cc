@@ -260,7 +260,7 @@ TEST_P(Examples, MarketData) {
     EXPECT_EQ(seen + missed, 200) << p.said();
     EXPECT_GE(seen, 16);
   }
-  EXPECT_EQ(lines_with(p.said(), "the last price 103.35").size(), 2u) << p.said();
+  EXPECT_EQ(lines_with(p.said(), "the last price 103.45").size(), 2u) << p.said();
   EXPECT_EQ(lines_with(p.said(), "killed: ").size(), 0u) << p.said();
   EXPECT_NE(p.said().find("the feed has sent 200 ticks\n"), std::string::npos) << p.said();
 }
