@@ -45,13 +45,14 @@ std::string demangled(std::string_view name) {
 geometry shape_in(const ring_header& h) noexcept {
   const delivery on_death = h.on_death == delivery::drop ? delivery::drop : delivery::redeliver;
   const fidelity kept = h.fidelity == fidelity::lossy ? fidelity::lossy : fidelity::lossless;
-  return {h.capacity, h.members, on_death, h.keep_open != 0, kept};
+  return {h.capacity, h.members, on_death, h.keep_open != 0, kept, h.max_message};
 }
 
 std::string shape(const std::string& kind, std::uint64_t bytes, const std::string& type, const geometry& g) {
   return kind + " of " + std::to_string(g.capacity) + " x " + type + " (" + std::to_string(bytes) + " bytes) for " +
          std::to_string(g.members) + " members" + (g.on_death == delivery::drop ? ", on_death = drop" : "") +
-         (g.keep_open ? ", keep_open" : "") + (g.fidelity == fidelity::lossy ? ", lossy" : "");
+         (g.keep_open ? ", keep_open" : "") + (g.fidelity == fidelity::lossy ? ", lossy" : "") +
+         (g.max_message != 0 ? ", max_message = " + std::to_string(g.max_message) : "");
 }
 
 }  // namespace
@@ -74,6 +75,7 @@ void write_header(void* base, const ring_description& d) noexcept {
   h.on_death = d.shape.on_death;
   h.keep_open = d.shape.keep_open ? 1 : 0;
   h.fidelity = d.shape.fidelity;
+  h.max_message = d.shape.max_message;
   copy_text(h.kind, d.kind);
   copy_text(h.message_type, demangled(d.message_type));
   h.message_type_hash = hash(d.message_type);

@@ -44,7 +44,8 @@ constexpr char directory[] = "/dev/shm";
 constexpr std::size_t longest_name = 254;
 constexpr auto patience = 2s;       // with a living process that is initialising a segment
 constexpr auto probe_every = 10ms;  // whether it still lives: nobody wakes us at its death
-constexpr int most_attempts = 64;   // against others that create and unlink the same name
+constexpr std::size_t huge_page = std::size_t{2} << 20;
+constexpr int most_attempts = 64;  // against others that create and unlink the same name
 
 // The first bytes of every segment, in every process's mapping.
 //
@@ -209,6 +210,16 @@ result<done> check_room(const location& where, std::size_t bytes) {
     return no_space(ENOSPC, where, bytes);
   }
   return done{};
+}
+
+// Where a mapping of that length can have huge pages, if there is such a place; a hint for mmap.
+void* alignable(std::size_t length) {
+  if (length < huge_page) return nullptr;
+  const std::size_t room = length + huge_page;
+  void* const at = ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) return nullptr;
+  ::munmap(at, room);
+  return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(at) + huge_page - 1) / huge_page * huge_page);
 }
 
 // Backs every page of a mapping now. The contents stay as they are.
@@ -522,7 +533,7 @@ result<shared_memory> shared_memory::create_anonymous(const location& where, std
   if (auto ok = check_room(where, bytes); !ok) return ok.error();
   shared_memory segment(where);
   const std::size_t length = bytes + sizeof(preamble);
-  void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* at = ::mmap(alignable(length), length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) return unmappable(errno, where, length, "mmap");
   segment.mapping_ = at;
   segment.mapped_ = length;
@@ -549,7 +560,7 @@ result<done> shared_memory::allocate_and_map(std::size_t bytes, mode_t mode) {
 }
 
 result<done> shared_memory::map(std::size_t length) {
-  void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
+  void* at = ::mmap(alignable(length), length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
   if (at == MAP_FAILED) {
     const int why = errno;
     if (why == EACCES || why == EPERM) return no_permission(where_, why, "a descriptor that forbids writing");
@@ -756,6 +767,21 @@ result<shared_memory> shared_memory::adopt(int descriptor) {
   }
   if (auto ok = segment.map_and_validate(); !ok) return ok.error();
   return segment;
+}
+
+result<done> shared_memory::prefault() { return populate(where_, mapping_, mapped_); }
+
+result<done> shared_memory::use_huge_pages() {
+  if (where_.which() == location::kind::sysv || mapped_ < huge_page) {
+    return fail(errc::bad_argument, 0, where_, "asked for huge pages, which take ", huge_page,
+                " bytes each and no System V segment; found ", mapped_, " bytes: do without");
+  }
+  constexpr int collapse = 25;  // MADV_COLLAPSE, which no header here has yet
+  if (::madvise(mapping_, mapped_, collapse) == 0) return done{};
+  const int why = errno;
+  if (why == ENOMEM) return no_space(why, where_, mapped_);
+  return fail(errc::limit, why, where_, "asked for huge pages, the kernel answered \"", reason(why),
+              "\"; they need Linux 6.1 with transparent huge pages, and memory in one piece: do without, or try later");
 }
 
 result<done> shared_memory::unlink(const location& where) {

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "millrace/attributed.h"
 #include "millrace/boost_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
@@ -311,6 +312,86 @@ TYPED_TEST(KeptOpenTest, SendersAndReceiversMayComeAndGo) {
   EXPECT_EQ(in->pop_for(m, 5ms), status::timed_out);
   in->close();
   EXPECT_EQ(in->pop(m), status::closed);
+}
+
+TEST(InPlaceChannelTest, AKilledSendersReservationIsUndoneAndEndsTheStream) {
+  auto made = *channel<std::uint64_t>::create(location::anonymous(), {.capacity = 4, .members = 4});
+  auto in = made.attach_receiver();
+  shared<std::atomic<bool>> holds;
+  child sender([&] {
+    auto out = made.attach_sender();
+    auto first = out->reserve();
+    *first = 7;
+    first.commit();
+    const auto second = out->reserve_for(1h);
+    *holds = bool(second);
+    for (;;) ::pause();
+    return false;
+  });
+  ASSERT_TRUE(reached([&] { return holds->load(); }));
+  {
+    const auto found = in->peek();
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, 7u);
+  }
+  EXPECT_EQ(in->try_peek().why(), status::busy);
+  ASSERT_EQ(::kill(sender.pid(), SIGKILL), 0);
+  EXPECT_EQ(in->peek_for(60s).why(), status::closed);
+  EXPECT_FALSE(sender.succeeded());
+}
+
+struct note {
+  int number;
+};
+
+TEST(AttributedTest, EachMessageSaysWhoSentIt) {
+  using notes = channel<attributed<note>>;
+  const scratch at = scratch::posix();
+  auto made = notes::create(*at, {.capacity = 16, .members = 4});
+  ASSERT_TRUE(made) << made.error().message;
+  auto in = made->attach_receiver();
+  auto mine = made->attach_sender();
+  child other([&] {
+    auto theirs = notes::open(*at);
+    auto out = theirs->attach_sender();
+    return out->push({1}) == status::ok && out->push_for({2}, 60s) == status::ok &&
+           out->self() == author{out->self().member, ::getpid(), ::geteuid()};
+  });
+  const pid_t pid = other.pid();
+  std::optional<std::uint32_t> place;
+  for (int i = 1; i <= 2; ++i) {
+    attributed<note> m{};
+    ASSERT_EQ(in->pop(m), status::ok);
+    EXPECT_EQ(m.message.number, i);
+    EXPECT_EQ(m.from.pid, pid);
+    EXPECT_EQ(m.from.uid, ::geteuid());
+    if (!place) place = m.from.member;
+    EXPECT_EQ(m.from.member, *place);
+  }
+  EXPECT_TRUE(other.succeeded());
+  ASSERT_EQ(mine->try_push({3}), status::ok);
+  ASSERT_EQ(mine->push_until({4}, deadline::never()), status::ok);
+  mine->close();
+  int number = 3;
+  for (const attributed<note>& m : *in) {
+    EXPECT_EQ(m.message.number, number++);
+    EXPECT_EQ(m.from, mine->self());
+    EXPECT_EQ(m.from.pid, ::getpid());
+    bool listed = false;
+    for (const member& who : made->members()) listed = listed || who.place == m.from.member;
+    EXPECT_TRUE(listed);
+  }
+  EXPECT_EQ(number, 5);
+}
+
+TEST(AttributedTest, OpenersAgreeOnWhetherMessagesAreSigned) {
+  const scratch at = scratch::posix();
+  const auto made = channel<attributed<note>>::create(*at, {.capacity = 16});
+  ASSERT_TRUE(made);
+  for (const auto& opened : {channel<note>::open(*at).error(), channel<attributed<int>>::open(*at).error()}) {
+    EXPECT_EQ(opened.code, errc::incompatible);
+    EXPECT_NE(opened.message.find("attributed<"), std::string::npos) << opened.message;
+  }
 }
 
 }  // namespace

@@ -224,5 +224,92 @@ TEST(Limits, WhereMembarrierIsForbiddenNothingIsMade) {
               }).succeeded());
 }
 
+// ---- Pages: what is asked for is had, or refused with a reason.
+
+constexpr ring_options large{.capacity = 1 << 19, .members = 2};  // eight megabytes
+
+// Page faults of a walk over the whole segment.
+long faults_in(const ring& r) {
+  auto* const bytes = static_cast<volatile std::byte*>(r.memory().base());
+  rusage before{};
+  rusage after{};
+  ::getrusage(RUSAGE_THREAD, &before);
+  for (std::size_t at = 0; at < r.memory().size(); at += 4096) bytes[at] = bytes[at];
+  ::getrusage(RUSAGE_THREAD, &after);
+  return after.ru_minflt - before.ru_minflt;
+}
+
+// Of the mapping in which `base` lies, in kilobytes.
+long huge_part(const void* base) {
+  std::ifstream smaps("/proc/self/smaps");
+  bool here = false;
+  for (std::string line; std::getline(smaps, line);) {
+    unsigned long from = 0;
+    unsigned long to = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &from, &to) == 2) {
+      const auto at = reinterpret_cast<unsigned long>(base);
+      here = from <= at && at < to;
+    }
+    long kilobytes = 0;
+    if (here && std::sscanf(line.c_str(), "ShmemPmdMapped: %ld", &kilobytes) == 1) return kilobytes;
+  }
+  return -1;
+}
+
+TEST(Pages, APrefaultedRingFaultsNoMore) {
+  const scratch at = scratch::posix();
+  auto options = large;
+  options.prefault = true;
+  const auto made = ring::create(*at, options);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_LT(faults_in(*made), 20);
+  const auto opened = ring::open(*at);
+  ASSERT_TRUE(opened);
+  EXPECT_GT(faults_in(*opened), 20) << "or the test shows nothing";
+  const auto again = ring::open_or_create(*at, options);
+  ASSERT_TRUE(again);
+  EXPECT_LT(faults_in(*again), 20);
+  for (const location& where : {location::anonymous(), location::memfd("pages")}) {
+    const auto nameless = ring::create(where, options);
+    ASSERT_TRUE(nameless) << nameless.error().message;
+    EXPECT_LT(faults_in(*nameless), 20);
+  }
+}
+
+TEST(Pages, HugeOnesAreHadOrTheReasonIs) {
+  auto options = large;
+  options.huge_pages = true;
+  for (const bool named : {true, false}) {
+    const scratch at = scratch::posix();
+    const location where = named ? *at : location::memfd("pages");
+    const auto made = ring::create(where, options);
+    if (made) {
+      EXPECT_GE(huge_part(made->memory().base()), 6 * 1024) << where.describe();
+      EXPECT_LT(faults_in(*made),
+                20 + 512);  // the last part may be in small ones
+    } else {
+      EXPECT_TRUE(refused(made, made.error().code == errc::no_space ? errc::no_space : errc::limit, {}));
+      EXPECT_TRUE(nothing_at(*at));
+    }
+  }
+}
+
+TEST(Pages, ASegmentTooSmallForAHugeOneIsRefusedAndGone) {
+  const scratch at = scratch::posix();
+  EXPECT_TRUE(refused(ring::create(*at, {.capacity = 4, .members = 2, .huge_pages = true}), errc::bad_argument,
+                      {"huge pages", "2097152", "do without"}));
+  EXPECT_TRUE(nothing_at(*at));
+}
+
+TEST(Pages, WhatTheKernelRefusesIsSaidAndNothingIsLeft) {
+  const scratch at = scratch::posix();
+  EXPECT_TRUE(child([&] {
+                auto options = large;
+                options.huge_pages = true;
+                return forbid({SYS_madvise}, EINVAL) &&
+                       refused(ring::create(*at, options), errc::limit, {"huge pages", "Linux 6.1"}) && nothing_at(*at);
+              }).succeeded());
+}
+
 }  // namespace
 }  // namespace millrace

@@ -11,9 +11,11 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "millrace/attendance.h"
+#include "millrace/attributed.h"
 #include "millrace/deadline.h"
 #include "millrace/in_place.h"
 #include "millrace/mpmc_ring.h"
@@ -115,10 +117,11 @@ class stream : public Ring {
 // ring's affair: mpmc_ring.h, or whichever ring is named.
 template <message T, ring Ring = mpmc_ring<T>>
 requires std::same_as<T, typename Ring::value_type>
-class channel : private shared_ring<stream<Ring>> {
+class channel : protected shared_ring<stream<Ring>> {
   using segment = shared_ring<stream<Ring>>;
   using handle = typename segment::handle;
 
+ protected:
   // A handle on one side; its going is noticed on the other.
   template <side Side>
   class endpoint : public handle {
@@ -133,9 +136,15 @@ class channel : private shared_ring<stream<Ring>> {
     explicit endpoint(handle&& h) noexcept : handle(std::move(h)) { this->enter(Side); }
   };
 
+  template <class End>
+  static result<End> placed(result<handle> h) {
+    if (!h) return h.error();
+    return End(*std::move(h));
+  }
+
  public:
   // Pushes. Its going, if it is the last, is the end of the stream.
-  class sender : private endpoint<side::senders> {
+  class bare_sender : private endpoint<side::senders> {
     friend class channel;
     using base = endpoint<side::senders>;
     using base::base;
@@ -166,6 +175,9 @@ class channel : private shared_ring<stream<Ring>> {
     }
     auto reserve_until(deadline until) noexcept requires writes_in_place<Ring> { return base::reserve_until(until); }
   };
+
+  // Of attributed messages it signs them (attributed.h).
+  using sender = std::conditional_t<is_attributed<T>, signing_sender<bare_sender>, bare_sender>;
 
   // Pops. Its going, if it is the last, tells the senders.
   class receiver : private endpoint<side::receivers> {
@@ -249,7 +261,16 @@ class channel : private shared_ring<stream<Ring>> {
   static result<done> unlink(const location& where) { return shared_memory::unlink(where); }
 
   // A place on that side; the errors are those of attach.
-  result<sender> attach_sender() { return placed<sender>(this->attach()); }
+  result<sender> attach_sender() {
+    auto h = this->attach();
+    if constexpr (is_attributed<T>) {
+      if (!h) return h.error();
+      const std::uint32_t place = h->place();
+      return sender(bare_sender(*std::move(h)), place);
+    } else {
+      return placed<sender>(std::move(h));
+    }
+  }
   result<receiver> attach_receiver() { return placed<receiver>(this->attach()); }
 
  private:
@@ -258,12 +279,6 @@ class channel : private shared_ring<stream<Ring>> {
   static result<channel> named(result<segment> of) {
     if (!of) return of.error();
     return channel(*std::move(of));
-  }
-
-  template <class End>
-  static result<End> placed(result<handle> h) {
-    if (!h) return h.error();
-    return End(*std::move(h));
   }
 };
 

@@ -52,6 +52,7 @@ namespace millrace {
 //   status take_free(in_hand&), take_full(in_hand&)  a try; take_full also says redelivered
 //   T& written(in_hand), const T& read(in_hand)      the message; it is the caller's from here on
 //   void commit(in_hand), withdraw(in_hand), done(in_hand)
+//   std::uint64_t slot_of(in_hand)
 template <class Self, class T, class Platform>
 class in_place_calls {
   // A slot in hand, or why there is none.
@@ -65,6 +66,9 @@ class in_place_calls {
 
     Message& operator*() const noexcept { return *message_; }
     Message* operator->() const noexcept { return message_; }
+
+    // Which slot, below the ring's capacity (spsc: its next power of two), for what lies beside it.
+    std::uint64_t slot() const noexcept { return of_->slot_of(at_); }
 
    protected:
     explicit hold(status why) noexcept : why_(why) {}

@@ -49,6 +49,7 @@ struct alignas(line_bytes) ring_header {
   char kind[25];
   char message_type[128];           // for people; cut short if longer
   std::uint64_t message_type_hash;  // FNV-1a of the whole mangled name
+  std::uint32_t max_message;
 };
 
 // Where the parts of a segment for this shape begin, from the payload's base.

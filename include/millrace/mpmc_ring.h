@@ -559,6 +559,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     if (c.why != status::ok) c = claim_orphan(c.why);
     return c.why;
   }
+  std::uint64_t slot_of(const in_hand& c) const noexcept { return position(c.from) & mask_; }
   T& written(const in_hand& c) noexcept { return at(position(c.from)).payload.begin_write(); }
   const T& read(const in_hand& c) noexcept { return at(position(c.from)).payload.begin_read(); }
 

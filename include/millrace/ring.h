@@ -39,6 +39,7 @@ struct geometry {
   delivery on_death = delivery::redeliver;
   bool keep_open = false;                            // of a channel: see channel.h
   millrace::fidelity fidelity = fidelity::lossless;  // of a broadcast
+  std::uint32_t max_message = 0;                     // bytes, of a byte_channel; else 0
 
   friend bool operator==(const geometry&, const geometry&) = default;
 };

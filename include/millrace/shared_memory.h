@@ -96,6 +96,17 @@ class shared_memory {
   // Whether that has happened here.
   bool cut_off() const noexcept { return guard_.cut_off(); }
 
+  // Enters every page into this process's tables: no access faults later on, however the
+  // segment was opened. (That there is room for each is seen to at creation, in any case.)
+  // Costs about as long as writing to all of it.
+  result<done> prefault();
+
+  // Makes of the segment's pages such of two megabytes, as many as it holds in full, and enters
+  // them as `prefault` does. errc::bad_argument if it is smaller, or System V; errc::limit or
+  // no_space if the kernel can't: it needs Linux 6.1, and memory in one piece. The segment
+  // stays usable as it was.
+  result<done> use_huge_pages();
+
   void* base() const noexcept;
   std::size_t size() const noexcept;
   int descriptor() const noexcept { return descriptor_; }  // -1 for sysv and anonymous; close-on-exec

@@ -30,8 +30,11 @@ struct ring_options {
   delivery on_death = delivery::redeliver;           // of what a killed consumer had in its hands
   bool keep_open = false;                            // of a channel: see channel.h
   millrace::fidelity fidelity = fidelity::lossless;  // of a broadcast: see broadcast.h
+  std::uint32_t max_message = 0;                     // bytes, of a byte_channel
+  bool prefault = false;    // of this mapping: see shared_memory.h. What is refused is an error,
+  bool huge_pages = false;  // and nothing is left of a segment that was made for it
 
-  geometry shape() const noexcept { return {capacity, members, on_death, keep_open, fidelity}; }
+  geometry shape() const noexcept { return {capacity, members, on_death, keep_open, fidelity, max_message}; }
 };
 
 // Empty, or one line that says why no `Ring` in shared memory has this geometry.
@@ -40,6 +43,9 @@ std::string refuse(const geometry& g) {
   std::string why = Ring::refuse(g);
   if (why.empty() && (g.members < 1 || g.members > max_members)) {
     why = "members " + std::to_string(g.members) + " is not from 1 to " + std::to_string(max_members);
+  }
+  if (why.empty() && g.max_message != 0 && !requires(const Ring& r) { r.max_message(); }) {
+    why = "max_message " + std::to_string(g.max_message) + " is for a byte_channel: all messages here have one size";
   }
   return why;
 }
@@ -86,13 +92,16 @@ class shared_ring {
       if (attached()) keeper_->leave(place_);
     }
 
+    // Its number in members().
+    std::uint32_t place() const noexcept { return place_; }
+
    protected:
     // Whether the place is this handle's: not one that was moved from, nor a parent's.
     bool attached() const noexcept { return keeper_ != nullptr && keeper_->mine(); }
 
    private:
     friend class shared_ring;
-    handle(Ring ring, keeper* of, std::uint32_t place) noexcept : Ring(std::move(ring)), keeper_(of), place_(place) {}
+    handle(Ring ring, keeper* of, std::uint32_t at) noexcept : Ring(std::move(ring)), keeper_(of), place_(at) {}
 
     keeper* keeper_;
     std::uint32_t place_;
@@ -102,7 +111,7 @@ class shared_ring {
   static result<shared_ring> create(const location& where, const ring_options& options = {}) {
     const geometry g = options.shape();
     if (auto wrong = refusal(where, g)) return *std::move(wrong);
-    return checked(shared_memory::create(where, payload_bytes(g), options.mode, constructor(g)), g);
+    return checked(shared_memory::create(where, payload_bytes(g), options.mode, constructor(g)), g, options);
   }
 
   // Whatever its capacity; errc::incompatible if it holds another kind of ring or message.
@@ -112,7 +121,7 @@ class shared_ring {
   static result<shared_ring> open_or_create(const location& where, const ring_options& options = {}) {
     const geometry g = options.shape();
     if (auto wrong = refusal(where, g)) return *std::move(wrong);
-    return checked(shared_memory::open_or_create(where, payload_bytes(g), options.mode, constructor(g)), g);
+    return checked(shared_memory::open_or_create(where, payload_bytes(g), options.mode, constructor(g)), g, options);
   }
 
   // A memfd that was inherited or received; the descriptor stays the caller's.
@@ -191,12 +200,28 @@ class shared_ring {
     return std::nullopt;
   }
 
-  static result<shared_ring> checked(result<shared_memory> memory, const geometry& wanted) {
+  // As the options ask for; or why not.
+  static std::optional<error> arranged(shared_memory& memory, const ring_options& options) {
+    if (options.huge_pages) {
+      if (const auto asked = memory.use_huge_pages(); !asked) return asked.error();
+    }
+    if (options.prefault) {
+      if (const auto entered = memory.prefault(); !entered) return entered.error();
+    }
+    return std::nullopt;
+  }
+
+  static result<shared_ring> checked(result<shared_memory> memory, const geometry& wanted,
+                                     const ring_options& options = {}) {
     if (!memory) return memory.error();
     const std::string object = memory->where().describe();
     const auto shape = inspect<Ring>(memory->base(), memory->size(), wanted, object);
     if (!shape) return shape.error();
     if (const auto joined = join_barriers(); !joined) return joined.error();
+    if (auto refused = arranged(*memory, options)) {
+      if (memory->created()) (void)shared_memory::unlink(memory->where());
+      return *std::move(refused);
+    }
     memory->if_truncated([shape = *shape](void* base) {
       Ring::construct_cut_off(static_cast<std::byte*>(base) + ring_offset(shape), shape);
     });

@@ -234,6 +234,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     h = shared_->head.load(std::memory_order_relaxed);  // relaxed: our own (S1)
     return known_there(h, 1) ? status::ok : look_for_more(h);
   }
+  std::uint64_t slot_of(in_hand i) const noexcept { return i & mask_; }
   T& written(in_hand t) noexcept { return slots_[t & mask_].begin_write(); }
   const T& read(in_hand h) const noexcept { return slots_[h & mask_].begin_read(); }
   void commit(in_hand t) noexcept {

@@ -28,6 +28,7 @@ enum class [[nodiscard]] status : std::uint8_t{
     closed,       // push: the ring is closed; pop: it is closed and drained
     corrupt,      // somebody wrote into the segment what no member can have
     refused,      // of direct communication: no link can be made; direct::link says why
+    too_long,     // a byte_channel's push: longer than its messages may be; pop: than the room for one
 };
 
 // A failure that time or another member may cure: what a blocking call waits out.
@@ -56,6 +57,8 @@ constexpr std::string_view to_string(status s) noexcept {
       return "corrupt";
     case status::refused:
       return "refused";
+    case status::too_long:
+      return "too_long";
   }
   return "not a status";
 }
