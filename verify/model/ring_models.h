@@ -142,6 +142,7 @@ inline std::vector<scenario_text> in_place(bool many) {
       {safety, "peeker_killed", 2, 1, 1, "push? push? push? | mortal peek? peek?", {preemptions(1), some}},
       {liveness, "in_place", 1, 0, 0, "reserve reserve reserve | peek peek peek", {preemptions(1), some}},
       {liveness, "in_place_deadlines", 1, 0, 0, "reserve reserve~ close | peek~ peek", {preemptions(2)}},
+      {liveness, "in_place_times_out", 1, 0, 0, "reserve~ reserve~ peek~ peek~ |", {exhaustive()}},
       {liveness, "in_place_retrying", 1, 0, 0, "reserve* reserve* | peek* peek*", {some}},
   };
   if (!many) return texts;
