@@ -474,11 +474,15 @@ TEST_F(DirectTest, FilesOfAnothersMakingAreRefusedOrPassedOver) {
   for (const std::string& file : files()) {
     if (file.size() > 30) link = file;
   }
-  const std::string swapped = ":Z:7:Q:" + link.substr(link.rfind(':') + 1);
-  std::ofstream(path(swapped)) << "not a link";
+  const std::string to_q = ":7:Q:" + link.substr(link.rfind(':') + 1);
+  std::ofstream(path(":Y" + to_q)) << "not a link";
+  ASSERT_TRUE(shared_memory::create(location::posix("millrace.direct." + options_.exchange + ":Z" + to_q), 4096, 0600,
+                                    [](void*) {}));
   std::uint64_t m = 0;
+  EXPECT_EQ(q->receive("Y", m), status::refused);
+  EXPECT_EQ(code(q->link("Y")), errc::foreign);
   EXPECT_EQ(q->receive("Z", m), status::refused);
-  EXPECT_EQ(code(q->link("Z")), errc::foreign);
+  EXPECT_EQ(code(q->link("Z")), errc::incompatible);
   EXPECT_EQ(q->receive("P", m), status::ok);
   for (const std::string& file : files()) {
     if (file.size() < 30 && !file.empty()) std::filesystem::remove(path(file));
