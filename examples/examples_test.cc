@@ -295,6 +295,21 @@ TEST_P(Examples, DirectIsInterrupted) {
   EXPECT_EQ(p.ends(), 130);
 }
 
+TEST_P(Examples, WorkPool) {
+  program p("work_pool", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  const auto ending_with = [&](const std::string& end) {
+    return std::ranges::count_if(lines_with(p.said(), end), [&](const std::string& l) { return l.ends_with(end); });
+  };
+  for (int i = 1; i <= 10; ++i) {
+    const std::string number = std::to_string(i);
+    EXPECT_EQ(ending_with(" takes job " + number), 1) << p.said();
+    EXPECT_EQ(ending_with(" takes over job " + number), i == 3 ? 1 : 0) << p.said();
+    EXPECT_EQ(ending_with("job " + number + ": " + std::to_string(i * i)), 1) << p.said();
+  }
+  EXPECT_TRUE(p.said().ends_with("10 jobs are done; jobs done by another: 1\n")) << p.said();
+}
+
 TEST_P(Examples, SpeedIsChecked) {
   program p("shm_producer_consumer", {"--speed=0"}, GetParam());
   EXPECT_NE(p.ends(), 0);

@@ -82,7 +82,8 @@ std::optional<errc> code(const result<T>& r) {
 }
 
 TEST_F(DirectTest, CarriesMessagesBothWaysInOrder) {
-  constexpr std::uint64_t count = 1000;
+  constexpr std::uint64_t count = 60;
+  constexpr std::uint64_t at_once = 3;
   child q = process("Q", [](talk& me) {
     std::uint64_t m = 0;
     for (std::uint64_t i = 0; i != count; ++i) {
@@ -93,11 +94,13 @@ TEST_F(DirectTest, CarriesMessagesBothWaysInOrder) {
   {
     auto me = enroll("P");
     ASSERT_TRUE(me) << me.error().message;
-    for (std::uint64_t i = 0; i != count; ++i) {
-      std::uint64_t m = 0;
-      ASSERT_EQ(me->send("Q", i), status::ok);
-      ASSERT_EQ(me->receive("Q", m), status::ok);
-      ASSERT_EQ(m, 2 * i);
+    for (std::uint64_t i = 0; i != count; i += at_once) {
+      for (std::uint64_t j = i; j != i + at_once; ++j) ASSERT_EQ(me->send("Q", j), status::ok);
+      for (std::uint64_t j = i; j != i + at_once; ++j) {
+        std::uint64_t m = 0;
+        ASSERT_EQ(me->receive("Q", m), status::ok);
+        ASSERT_EQ(m, 2 * j);
+      }
     }
   }
   EXPECT_TRUE(q.succeeded());
@@ -134,7 +137,7 @@ TEST_F(DirectTest, FullAndEmptyAreSaidAndWaitedOut) {
 
 // Without the lock, or the look for one that is there, each makes its own.
 TEST_F(DirectTest, BothNameEachOtherAtOnceAndThereIsOneLink) {
-  constexpr int times = 25;
+  constexpr int times = 10;
   for (int i = 0; i != times; ++i) {
     shared<std::atomic<int>> ready;
     const auto meet = [&](const char* other) {
@@ -342,7 +345,7 @@ TEST_F(DirectTest, LinksOfKilledPairsAreSweptByTheNextToEnroll) {
 // The last one takes the exchange away as it leaves, while another comes to it. Without a
 // second look at its name, that one would be alone in an exchange that nobody finds.
 TEST_F(DirectTest, WhoComesAsTheLastOneLeavesIsNotLeftAlone) {
-  constexpr std::uint64_t times = 60;
+  constexpr std::uint64_t times = 20;
   shared<std::atomic<std::uint64_t>> rounds;  // that P is done with
   child q([&] {
     std::optional<result<talk>> me(enroll("Q"));
@@ -371,7 +374,7 @@ TEST_F(DirectTest, WhoComesAsTheLastOneLeavesIsNotLeftAlone) {
 // Killed in the middle of whatever they do: names are free again, messages come without a
 // gap, nobody hangs, and nothing is left.
 TEST_F(DirectTest, KilledAgainAndAgain) {
-  constexpr int kills = 60;
+  constexpr int kills = 32;
   constexpr std::array<const char*, 2> names{"P", "Q"};
   std::array<shared<std::atomic<std::uint64_t>>, 2> received;
   // Until the other has gone; false if it has sent what it can't have.
