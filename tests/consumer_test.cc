@@ -1,5 +1,5 @@
 // Can a stranger use the library: from a Bazel workspace of his own, with nothing
-// but a compiler, as the README shows, and with any one of the headers?
+// but a compiler, as the README shows, and with any one of the headers? And do the commands in its texts exist?
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,9 +8,11 @@
 #include <fstream>
 #include <random>
 #include <regex>
+#include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace {
 
@@ -99,6 +101,30 @@ TEST_F(Consumer, MayIncludeAnyHeaderFirst) {
     ++headers;
   }
   EXPECT_GT(headers, 10);
+}
+
+// Each target that a command in the README or docs/ names is one that tests/BUILD has found.
+TEST(Documents, NameOnlyTargetsThatThereAre) {
+  std::set<std::string> known;
+  std::istringstream lines(text_of("tests/documented"));
+  for (std::string label; std::getline(lines, label);) known.insert(label);
+  std::set<std::string> named;
+  std::vector<fs::path> texts{"README.md"};
+  for (const auto& entry : fs::directory_iterator("docs")) texts.push_back(entry.path());
+  EXPECT_GT(texts.size(), 2u);
+  for (const fs::path& path : texts) {
+    const std::string text = text_of(path);
+    const std::regex command("bazel (run|test)([^`\n]*)");
+    const std::regex label("//[a-z0-9_/]*:[A-Za-z0-9_]+");
+    for (std::sregex_iterator c(text.begin(), text.end(), command), end; c != end; ++c) {
+      const std::string arguments = c->str(2);
+      for (std::sregex_iterator l(arguments.begin(), arguments.end(), label); l != end; ++l) {
+        EXPECT_TRUE(known.contains(l->str())) << path << ": bazel " << c->str(1) << ' ' << l->str();
+        named.insert(l->str());
+      }
+    }
+  }
+  EXPECT_GT(named.size(), 20u);
 }
 
 }  // namespace
