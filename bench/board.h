@@ -2,10 +2,12 @@
 #ifndef MILLRACE_BENCH_BOARD_H_
 #define MILLRACE_BENCH_BOARD_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "bench/histogram.h"
 #include "bench/message.h"
@@ -34,11 +36,19 @@ struct board {
   std::int64_t enough_ns = 0;
   double line_before = 0;  // see outcome
   double line_after = 0;
-  std::atomic<std::int32_t> message_queue{-1};  // a System V queue to be removed, as nobody else does
-  std::array<char, 64> segment{};               // likewise a POSIX segment
-  std::array<char, 256> refused{};              // why there was no queue
+  std::size_t bytes = 0;  // that the queue takes, where that is known
+  // To be removed after the run, as nobody else does: System V queues and POSIX segments.
+  std::array<std::int32_t, 2> message_queues{-1, -1};
+  std::array<std::array<char, 64>, 2> segments{};
+  std::array<char, 256> refused{};  // why there was no queue
   histogram trips{};
   std::array<desk, most_workers> desks{};
+
+  void leave_message_queue(std::int32_t id) noexcept { message_queues[message_queues[0] < 0 ? 0 : 1] = id; }
+  void leave_segment(const std::string& name) noexcept {
+    std::array<char, 64>& free = segments[segments[0].front() == '\0' ? 0 : 1];
+    std::copy_n(name.c_str(), std::min(name.size() + 1, free.size()), free.data());
+  }
 };
 
 }  // namespace millrace::bench

@@ -32,6 +32,7 @@ class lockfree {
     { return queue->pop(m.data(), m.size()); }
   };
   port_type port(const work& w, role) { return {queue_.seen_by(w)}; }
+  std::size_t bytes() const noexcept { return queue_.bytes(); }
 
  private:
   placed<Queue> queue_;
@@ -56,7 +57,7 @@ class interprocess {
   interprocess(const work&, board& b) {
     std::random_device random;
     name_ = "millrace-bench-" + std::to_string(random()) + std::to_string(random());
-    std::copy_n(name_.c_str(), std::min(name_.size() + 1, b.segment.size()), b.segment.data());
+    b.leave_segment(name_);
     made_.emplace(boost::interprocess::create_only, name_.c_str(), Capacity, sizeof(T));
   }
 

@@ -15,6 +15,7 @@ inline std::int64_t nanoseconds_on(clockid_t clock) noexcept {
 
 inline std::int64_t monotonic_ns() noexcept { return nanoseconds_on(CLOCK_MONOTONIC); }
 inline std::int64_t own_cpu_ns() noexcept { return nanoseconds_on(CLOCK_THREAD_CPUTIME_ID); }
+inline std::int64_t process_cpu_ns() noexcept { return nanoseconds_on(CLOCK_PROCESS_CPUTIME_ID); }
 
 }  // namespace millrace::bench
 

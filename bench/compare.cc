@@ -2,13 +2,20 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "bench/contender.h"
+#include "bench/json.h"
 #include "bench/measure.h"
 #include "bench/must_show.h"
 #include "bench/options.h"
@@ -20,13 +27,25 @@ namespace {
 int compare(int argc, char** argv) {
   request asked;
   if (const auto nothing_to_do = parse(argc, argv, asked)) return *nothing_to_do;
+  std::ofstream json;
+  if (!asked.json.empty()) {
+    // Under `bazel run` the working directory is none of the user's.
+    const char* const there = std::getenv("BUILD_WORKING_DIRECTORY");
+    json.open(there == nullptr ? std::filesystem::path(asked.json) : std::filesystem::path(there) / asked.json);
+    if (!json) throw std::runtime_error(fmt::format("cannot write to {}: {}", asked.json, std::strerror(errno)));
+  }
   const bool watched = ::isatty(STDERR_FILENO) == 1;
   const results r = measure(asked.sections, contenders(), asked.spend, [&](double part, std::string_view next) {
     if (watched) fmt::print(stderr, "\r\x1b[K{:3.0f} % {}", 100 * part, next);
   });
   if (watched) fmt::print(stderr, "\r\x1b[K");
   print(r);
-  print(judge(r));
+  const std::vector<finding> findings = judge(r);
+  print(findings);
+  if (json.is_open()) {
+    json << to_json(r, findings) << std::flush;
+    if (!json) throw std::runtime_error(fmt::format("cannot write to {}", asked.json));
+  }
   const std::vector<std::string> wrong = wrongs(r);
   for (const std::string& line : wrong) fmt::print("\nWRONG: {}\n", line);
   return wrong.empty() ? 0 : 1;

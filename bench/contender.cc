@@ -8,6 +8,15 @@ const std::vector<contender>& contenders() {
     add_ours(v);
     add_references(v);
     add_boost(v);
+    add_libcds(v);
+    add_atomic_queue(v);
+    add_dpdk(v);
+    add_ck(v);
+    add_moodycamel(v);
+    add_tbb(v);
+    add_kernel(v);
+    add_channels(v);
+    add_limits(v);
     return v;
   }();
   return all;

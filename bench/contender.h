@@ -9,11 +9,12 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/machine.h"
 #include "bench/queue.h"
 
 namespace millrace::bench {
 
-enum class origin : std::uint8_t { ours, reference, peer, kernel };
+enum class origin : std::uint8_t { ours, reference, peer, kernel, limit };
 
 struct traits {
   std::string_view name;
@@ -22,6 +23,8 @@ struct traits {
   bool between_processes = true;  // else there are pointers in it, or it has no place to live but a heap
   bool one_to_one = false;        // one producer, one consumer
   bool fifo = true;
+  bool apart = false;         // measured only where a section names it
+  bool waits_inside = false;  // spins in its calls: not with more workers than cores
   std::string_view note{};
 };
 
@@ -30,7 +33,11 @@ struct contender : traits {
   std::unique_ptr<queue> (*make)(const work&, board&) = nullptr;
   bool (*able)(const work&) = nullptr;
 
+  bool installed() const noexcept { return make != nullptr; }
+
   bool can(const work& w) const noexcept {
+    if (!installed()) return false;
+    if (waits_inside && w.workers() > cores().size()) return false;
     if (w.where == place::processes && !between_processes) return false;
     if (one_to_one && (w.producers != 1 || w.consumers != 1)) return false;
     return able(w);
@@ -68,10 +75,19 @@ contender contend(const traits& t) {
           }};
 }
 
-// Each adds its own, if it has been compiled in.
+// Each adds its own; without `make` what is not installed.
 void add_ours(std::vector<contender>& all);
 void add_references(std::vector<contender>& all);
 void add_boost(std::vector<contender>& all);
+void add_moodycamel(std::vector<contender>& all);
+void add_atomic_queue(std::vector<contender>& all);
+void add_ck(std::vector<contender>& all);
+void add_dpdk(std::vector<contender>& all);
+void add_libcds(std::vector<contender>& all);
+void add_tbb(std::vector<contender>& all);
+void add_kernel(std::vector<contender>& all);
+void add_channels(std::vector<contender>& all);
+void add_limits(std::vector<contender>& all);
 
 // Ours first.
 const std::vector<contender>& contenders();

@@ -62,7 +62,7 @@ bool take_rank(int rank) {
 }
 
 double line_round_trip(unsigned lines, std::chrono::microseconds duration) {
-  constexpr std::uint64_t stretch = 64;
+  constexpr std::uint64_t stretch = 16;
   struct two {
     word there;
     word back;

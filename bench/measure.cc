@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <memory>
+
+#include "bench/bare.h"
 #include "bench/contender.h"
 #include "bench/stage.h"
 
@@ -13,7 +17,11 @@ table seats(const section& s, const std::vector<contender>& all, std::size_t& ru
   for (const column& c : s.columns) {
     cell& made = t.cells.emplace_back(cell{c, {}});
     for (const contender& who : all) {
-      if (who.can(c.job)) made.all.push_back({&who, {}});
+      const bool named = std::ranges::find(s.who, who.name) != s.who.end();
+      const bool restless = c.job.what == task::idle && who.waits_inside;
+      if ((s.who.empty() ? !who.apart : named) && !restless && who.can(c.job)) {
+        made.all.push_back({&who, c.job.what, {}});
+      }
     }
     runs += made.all.size();
   }
@@ -36,22 +44,42 @@ double usual_line(const results& r) {
   return all ? all->median : 0;
 }
 
+// Those who do nothing do not disturb one another.
+void all_at_once(cell& c, const effort& e, const std::function<void()>& begins) {
+  std::vector<std::unique_ptr<performance>> all;
+  begins();
+  for (const series& s : c.all) {
+    all.push_back(std::make_unique<performance>(*s.who, c.at.job, window_of(c.at.job, e), e.realtime));
+  }
+  for (std::size_t i = 0; i != all.size(); ++i) c.all[i].runs.push_back(all[i]->finish());
+}
+
 }  // namespace
 
 results measure(const std::vector<section>& sections, const std::vector<contender>& who, const effort& e,
                 const std::function<void(double, std::string_view)>& progress) {
   results r;
   r.spent = e;
+  r.who = who;
   std::size_t runs = 0;
   for (const section& s : sections) r.tables.push_back(seats(s, who, runs));
   std::size_t done = 0;
+  const auto next = [&](const table& t, const cell& c, std::string_view what) {
+    progress(static_cast<double>(done++) / static_cast<double>(runs * e.passes),
+             fmt::format("{}, {}: {}", t.what.key, c.at.label, what));
+  };
+  r.bare = bare_figures();
   for (unsigned pass = 0; pass != e.passes; ++pass) {
+    for (bare_figure& b : r.bare) b.passes.push_back(measure_bare(b.name));
     for (table& t : r.tables) {
       for (cell& c : t.cells) {
+        if (c.at.job.what == task::idle) {
+          if (pass == 0) all_at_once(c, e, [&] { next(t, c, "all at once"); });
+          continue;
+        }
         for (std::size_t i = 0; i != c.all.size(); ++i) {
           series& s = c.all[(pass + i) % c.all.size()];
-          progress(static_cast<double>(done++) / static_cast<double>(runs * e.passes),
-                   fmt::format("{}, {}: {}", t.what.key, c.at.label, s.who->name));
+          next(t, c, s.who->name);
           s.runs.push_back(perform(*s.who, c.at.job, window_of(c.at.job, e), e.realtime));
         }
       }

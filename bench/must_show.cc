@@ -76,6 +76,40 @@ finding of_all_topologies(const results& r, std::string promise, const std::func
   return l.against(std::move(promise), wanted);
 }
 
+// The middle round trip, to that over what is bare.
+finding trips(const results& r, std::string promise, std::string_view label, std::string_view limit, double wanted) {
+  finding f{std::move(promise), {}, true};
+  const table* t = r.find("round-trip");
+  if (t == nullptr) return f;
+  for (const cell& c : t->cells) {
+    if (c.at.label != label) continue;
+    for (const std::string_view ours : {"mpmc_ring", "spsc_ring"}) {
+      const auto s = r.ratio(*c.of(ours), *c.of(limit));
+      if (!s) continue;
+      f.met = f.met && s->median <= wanted;
+      f.measured += fmt::format("{}{} {:.2f} ({:.2f} to {:.2f})", f.measured.empty() ? "" : "; ", ours, s->median,
+                                s->low, s->high);
+    }
+  }
+  return f;
+}
+
+// No CPU time, but what it takes to fall asleep, to look up every ten seconds, and to wake at the end.
+finding asleep(const results& r) {
+  constexpr double none = 1e-3;
+  finding f{"a blocked receiver: no CPU time (less than 1 ms in all)", {}, true};
+  const table* t = r.find("idle");
+  if (t == nullptr) return f;
+  for (const series& s : t->cells.front().all) {
+    if (s.who->from != origin::ours || s.runs.empty()) continue;
+    const outcome& o = s.runs.front();
+    f.met = f.met && o.failed.empty() && !o.stuck && o.receivers < none;
+    f.measured += fmt::format("{}{} {:.0f} us in {:.0f} s", f.measured.empty() ? "" : "; ", s.who->name,
+                              1e6 * o.receivers, o.seconds);
+  }
+  return f;
+}
+
 finding spsc_against(const results& r, std::string promise, const std::function<bool(const series&)>& counts) {
   least l(r, "spsc_ring");
   l.over("threads", counts);
@@ -131,6 +165,9 @@ finding no_collapse(const results& r) {
 }  // namespace
 
 std::vector<finding> judge(const results& r) {
+  least sizes(r, "spsc_ring");
+  sizes.over("sizes", is_peer, [](const work& w) { return w.bytes >= 256; });
+  const finding large = sizes.against("spsc_ring, 1P1C, 256 B to 4 KiB: not behind the best peer", 1.0);
   return {
       of_all_topologies(r, "mpmc_ring, every topology: not behind any FIFO peer", is_general_fifo, 1.0),
       of_all_topologies(r, "mpmc_ring, every topology: at least 0.9 of the plain Vyukov ring", named("plain Vyukov"),
@@ -142,7 +179,12 @@ std::vector<finding> judge(const results& r) {
       of_all_topologies(r, "mpmc_ring, every topology: at least 20 times POSIX mq", named("POSIX mq"), 20),
       spsc_against(r, "spsc_ring, 1P1C: at least the best peer", is_peer),
       spsc_against(r, "spsc_ring, 1P1C: at least the plain cached-index ring", named("plain cached SPSC")),
+      large,
       batches(r),
+      trips(r, "round trip, spinning: within 1.25 times two bare lines", "tries, spinning", "limit: bare lines", 1.25),
+      trips(r, "round trip, sleeping: within 1.2 times two bare futexes", "blocking calls, the other asleep",
+            "limit: bare futexes", 1.2),
+      asleep(r),
       no_collapse(r),
   };
 }

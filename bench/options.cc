@@ -60,7 +60,7 @@ std::optional<int> parse(int argc, const char* const* argv, request& r) {
   unsigned passes = 0;
   unsigned window = 0;
   std::vector<std::string> only;
-  app.add_flag("--quick", in_short, "under a minute, and less sure");
+  app.add_flag("--quick", in_short, "about a minute, less sure, and not all sections");
   app.add_option("--passes", passes,
                  fmt::format("runs of each queue at each work; the median counts (default: {}, or {})", thorough.passes,
                              quick.passes))
@@ -87,7 +87,8 @@ std::optional<int> parse(int argc, const char* const* argv, request& r) {
   r.spend.realtime = realtime;
   if (window != 0) r.spend.window = std::chrono::milliseconds(window);
   for (const section& s : all) {
-    if (only.empty() || std::ranges::find(only, s.key) != only.end()) r.sections.push_back(s);
+    const bool named = std::ranges::find(only, s.key) != only.end();
+    if (only.empty() ? s.brief || !in_short : named) r.sections.push_back(s);
   }
   return std::nullopt;
 }

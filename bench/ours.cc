@@ -56,6 +56,7 @@ class shared {
     if (w.where == place::threads) return {std::nullopt, segment_};
     return {value_of(segment::adopt(segment_.memory().descriptor())), segment_};
   }
+  std::size_t bytes() const noexcept { return segment_.memory().size(); }
 
  private:
   segment segment_;

@@ -82,6 +82,8 @@ class placed {
     return view(static_cast<Q*>(map_.at()));
   }
 
+  std::size_t bytes() const noexcept { return bytes_; }
+
  private:
   std::size_t bytes_;
   file_in_memory file_;

@@ -43,23 +43,51 @@ constexpr std::array<std::pair<const char*, std::size_t>, 3> batches{{{"1", 1}, 
 constexpr std::array<std::pair<const char*, waiting>, 3> ways{
     {{"yield", waiting::yield}, {"spin", waiting::spin}, {"block", waiting::block}}};
 
+constexpr std::array<std::pair<const char*, std::size_t>, 5> sizes{
+    {{"8 B", 8}, {"64 B", 64}, {"256 B", 256}, {"1 KiB", 1024}, {"4 KiB", 4096}}};
+constexpr std::array<std::pair<const char*, std::size_t>, 3> capacities{
+    {{"64", 64}, {"1,024", 1024}, {"65,536", 65536}}};
+
 }  // namespace
 
 std::vector<section> plan() {
   const work threads{.where = place::threads};
   const work processes{.where = place::processes};
   const work crowd{.where = place::processes, .producers = 2, .consumers = 2};
+  work spinning{.what = task::round_trip, .where = place::processes, .how = waiting::spin};
+  work calling = spinning;
+  calling.how = waiting::block;
+  work waking = calling;
+  waking.what = task::wake_up;
+  work doing_nothing = calling;
+  doing_nothing.what = task::idle;
   return {
       {"threads", "Threads, 8 bytes, 1,024 slots", "mpmc_ring", along_topologies(threads)},
       {"processes", "Processes, 8 bytes, 1,024 slots", "mpmc_ring", along_topologies(processes)},
+      {"sizes", "Sizes, 1P1C, processes, 1,024 slots", "spsc_ring", along(processes, &work::bytes, sizes)},
+      {"capacities", "Slots, 1P1C, processes, 8 bytes", "mpmc_ring", along(processes, &work::capacity, capacities),
+       false},
       {"batches", "Batches, 1P1C, processes, 8 bytes", "mpmc_ring", along(processes, &work::batch, batches)},
-      {"batches-2P2C", "Batches, 2P2C, processes, 8 bytes", "mpmc_ring", along(crowd, &work::batch, batches)},
-      {"waiting", "Waiting, 1P1C, processes, 8 bytes", "mpmc_ring", along(processes, &work::how, ways)},
-      {"waiting-2P2C", "Waiting, 2P2C, processes, 8 bytes", "mpmc_ring", along(crowd, &work::how, ways)},
+      {"batches-2P2C", "Batches, 2P2C, processes, 8 bytes", "mpmc_ring", along(crowd, &work::batch, batches), false},
+      {"waiting", "Waiting, 1P1C, processes, 8 bytes", "mpmc_ring", along(processes, &work::how, ways), false},
+      {"waiting-2P2C", "Waiting, 2P2C, processes, 8 bytes", "mpmc_ring", along(crowd, &work::how, ways), false},
+      {"channels",
+       "With a name and two sides, 1P1C, processes, 8 bytes",
+       "mpmc_ring",
+       along(processes, &work::how, ways),
+       false,
+       {"mpmc_ring", "channel", "mailbox"}},
+      {"round-trip",
+       "Round trips, processes, 8 bytes",
+       "mpmc_ring",
+       {{"tries, spinning", spinning}, {"blocking calls", calling}, {"blocking calls, the other asleep", waking}}},
+      {"idle", "Receivers whom nobody sends anything, processes", "mpmc_ring", {{"blocked", doing_nothing}}},
   };
 }
 
 std::chrono::milliseconds window_of(const work& job, const effort& e) {
+  if (job.what == task::idle) return e.idleness;
+  if (job.what == task::wake_up) return e.window * 4;
   const std::size_t to_a_core = (job.workers() + cores().size() - 1) / cores().size();
   return e.window * (to_a_core > 4 ? 6 : to_a_core > 1 ? 2 : 1);
 }

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/contender.h"
@@ -21,16 +22,19 @@ struct section {
   std::string title;
   std::string base;  // whose ratio to each is given
   std::vector<column> columns;
+  bool brief = true;                    // also with --quick
+  std::vector<std::string_view> who{};  // empty: all that can, and are not apart
 };
 
 struct effort {
   unsigned passes = 9;
-  std::chrono::milliseconds window{100};  // of one run with no more workers than cores
-  bool realtime = false;                  // the rest of the machine waits while a run is under way
+  std::chrono::milliseconds window{100};       // of one run with no more workers than cores
+  std::chrono::milliseconds idleness{10'000};  // of a run in which nothing is sent
+  bool realtime = false;                       // the rest of the machine waits while a run is under way
 };
 
 inline constexpr effort thorough{};
-inline constexpr effort quick{3, std::chrono::milliseconds(12)};
+inline constexpr effort quick{3, std::chrono::milliseconds(12), std::chrono::milliseconds(2000)};
 
 std::vector<section> plan();
 

@@ -24,7 +24,7 @@ std::vector<const contender*> rows_of(const table& t) {
 
 std::string rate_text(const results& r, const series& s) {
   if (s.failed() != nullptr) return "failed";
-  const auto rate = r.rate(s);
+  const auto rate = r.figure(s);
   if (!rate) return "?";
   const double million = rate->median * 1e-6;
   return fmt::format("{:.{}f}{}", million, million < 10 ? 2 : 1, s.stuck() ? " stuck" : "");
@@ -53,13 +53,59 @@ void print_block(const table& t, std::string_view head, F text) {
   }
 }
 
+std::string time_text(std::uint64_t ns) {
+  return ns < 10'000       ? fmt::format("{} ns", ns)
+         : ns < 10'000'000 ? fmt::format("{:.1f} us", 1e-3 * static_cast<double>(ns))
+                           : fmt::format("{:.1f} ms", 1e-6 * static_cast<double>(ns));
+}
+
+void print_trips(const results& r, const table& t) {
+  for (const cell& c : t.cells) {
+    fmt::print("\n  {:<26}{:>11}{:>11}{:>11}{:>11}{:>20}\n", c.at.label, "p50", "p99", "p99.9", "most",
+               t.what.base + "'s p50");
+    const series* base = c.of(t.what.base);
+    for (const series& s : c.all) {
+      const histogram h = s.trips();
+      const auto part = [&](double q) { return h.count() == 0 ? "?" : time_text(h.quantile(q)); };
+      fmt::print("  {:<26}{:>11}{:>11}{:>11}{:>11}{:>20}\n", s.who->name, part(0.5), part(0.99), part(0.999), part(1),
+                 base == nullptr ? "?" : ratio_text(r, *base, s));
+    }
+  }
+}
+
+void print_idle(const cell& c) {
+  fmt::print("\n  {:<26}{:>18}\n", "", "CPU time");
+  for (const series& s : c.all) {
+    if (s.runs.empty() || s.failed() != nullptr) continue;
+    fmt::print("  {:<26}{:>18}\n", s.who->name,
+               fmt::format("{:.2f} ms in {:.0f} s", 1e3 * s.runs.front().receivers, s.runs.front().seconds));
+  }
+}
+
+// Of a cell's first run, where it is known.
+std::string bytes_text(const cell& c, const series& s) {
+  if (s.runs.empty() || s.runs.front().bytes == 0) return "?";
+  return fmt::format("{:.1f}", static_cast<double>(s.runs.front().bytes) / static_cast<double>(c.at.job.capacity));
+}
+
+void print_bare(const results& r) {
+  fmt::print("\nThe machine\n\n");
+  for (const bare_figure& b : r.bare) {
+    const auto s = summary(b.passes);
+    if (s) fmt::print("  {:<52}{:>10.1f} {} ({:.1f}-{:.1f})\n", b.name, s->median, b.unit, s->low, s->high);
+  }
+}
+
 void print(const results& r, const table& t) {
   fmt::print("\n{}\n", t.what.title);
+  if (t.cells.front().at.job.what == task::idle) return print_idle(t.cells.front());
+  if (t.cells.front().at.job.what != task::stream) return print_trips(r, t);
   print_block(t, "million/s", [&](const cell&, const series& s) { return rate_text(r, s); });
   print_block(t, t.what.base + " to each", [&](const cell& c, const series& s) {
     const series* base = c.of(t.what.base);
     return base == nullptr ? "?" : ratio_text(r, *base, s);
   });
+  if (t.what.key == "capacities" || t.what.key == "sizes") print_block(t, "bytes a slot", bytes_text);
 }
 
 void print_notes(const results& r) {
@@ -83,6 +129,12 @@ void print_notes(const results& r) {
       }
     }
   }
+  for (const contender& c : r.who) {
+    if (!c.installed())
+      notes.insert(fmt::format("{}: skipped, as {} is not installed (tools/setup --bench)", c.name, c.package));
+    if (c.installed() && !c.between_processes)
+      notes.insert(fmt::format("{}: threads only, it cannot live in shared memory", c.name));
+  }
   fmt::print("\n");
   for (const std::string& n : notes) fmt::print("{}\n", n);
   fmt::print(
@@ -98,6 +150,7 @@ void print(const results& r) {
       "{}\n{} passes of {} ms; medians, and ratios within a pass with their quartiles (of fewer than five, "
       "least and greatest)\n",
       describe_machine(), r.spent.passes, r.spent.window.count());
+  print_bare(r);
   for (const table& t : r.tables) print(r, t);
   print_notes(r);
 }

@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "bench/board.h"
@@ -63,6 +64,8 @@ struct worker {
 
   desk& own() const noexcept { return all.desks[side == role::producer ? number : job.producers + number]; }
   bool enough() const noexcept { return all.enough.load(std::memory_order_relaxed) != 0; }
+  // Of a process with all its threads, where the worker has one.
+  std::int64_t cpu_ns() const noexcept { return job.where == place::processes ? process_cpu_ns() : own_cpu_ns(); }
 };
 
 // The same, whatever its type.
@@ -75,6 +78,9 @@ class queue {
 
   // Attaches, calls `begin`, and does the worker's part.
   virtual void labour(const worker& w, void (*begin)(const worker&)) = 0;
+
+  // Of memory that it takes; 0: not known.
+  virtual std::size_t bytes() const noexcept = 0;
 };
 
 // Between a try that failed and the next.
@@ -112,7 +118,9 @@ class labourer {
 
   void produce() {
     while (!w_.enough()) {
-      if (w_.job.batch > 1) {
+      if (w_.job.what == task::idle) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      } else if (w_.job.batch > 1) {
         send_batch();
       } else {
         for (std::uint64_t i = 0; i != stretch; ++i) send(next());
@@ -244,36 +252,135 @@ class labourer {
   std::array<T, most_batch> batch_{};
 };
 
+// One message at a time, there and back; the producer's side counts how long that takes.
+template <class Port, class T>
+class traveller {
+ public:
+  traveller(Port& out, Port& in, const worker& w) noexcept : out_(out), in_(in), w_(w) {}
+
+  void produce() {
+    histogram& trips = w_.all.trips;
+    for (std::uint64_t sent = 0; !w_.enough();) {
+      if (w_.job.what == task::wake_up) std::this_thread::sleep_for(until_asleep);
+      const mark m = mark_of(w_.number, sent);
+      const std::int64_t from = monotonic_ns();
+      send(m);
+      receive();
+      trips.add(static_cast<std::uint64_t>(monotonic_ns() - from));
+      if (message_.stamped() != m) break;  // which is found out from the books
+      w_.own().moved.store(++sent, std::memory_order_relaxed);
+    }
+    send(the_end);
+  }
+
+  void consume() {
+    ledger books;
+    for (std::uint64_t received = 0; receive(), message_.stamped() != the_end;) {
+      send(message_.stamped());
+      books.enter(message_);
+      w_.own().moved.store(++received, std::memory_order_relaxed);
+    }
+    w_.own().books = books;
+  }
+
+  // The queue's own blocking calls, or tries without a pause.
+  static constexpr bool able(waiting how) noexcept {
+    return how == waiting::block ? blocking<Port, T> : how == waiting::spin && trying<Port, T>;
+  }
+
+ private:
+  static constexpr std::chrono::microseconds until_asleep{100};
+
+  void send(mark m) {
+    message_.stamp(m);
+    if constexpr (blocking<Port, T>) {
+      if (w_.job.how == waiting::block) {
+        out_.push(message_);
+        return;
+      }
+    }
+    if constexpr (trying<Port, T>) {
+      while (!out_.try_push(message_)) {
+      }
+    }
+  }
+
+  void receive() {
+    if constexpr (blocking<Port, T>) {
+      if (w_.job.how == waiting::block) {
+        in_.pop(message_);
+        return;
+      }
+    }
+    if constexpr (trying<Port, T>) {
+      while (!in_.try_pop(message_)) {
+      }
+    }
+  }
+
+  Port& out_;
+  Port& in_;
+  const worker& w_;
+  T message_{};
+};
+
+// A queue that has no more to offer than one message's way there and back.
+template <class Q>
+concept only_for_trips = Q::only_for_trips;
+
 template <measurable Q, bool All>
 class measured final : public queue {
+  using value = typename Q::value_type;
+  using port = decltype(std::declval<Q&>().port(std::declval<const work&>(), role::producer));
+  using part = labourer<port, value, All>;
+
  public:
-  measured(const work& w, board& b) : queue_(w, b) {}
+  measured(const work& w, board& b) : queue_(w, b) {
+    if (travels(w)) back_.emplace(w, b);
+  }
 
   // Whether it has the calls for that.
   static constexpr bool able(const work& w) noexcept {
+    if (travels(w)) return All && traveller<port, value>::able(w.how);
+    if (only_for_trips<Q>) return false;
     if (w.batch > 1) return part::batches;
     return w.how == waiting::block ? part::blocks : part::tries || part::blocks;
   }
 
   void labour(const worker& w, void (*begin)(const worker&)) override {
     port own = queue_.port(w.job, w.side);
-    part it(own, w);
-    begin(w);
-    w.side == role::producer ? it.produce() : it.consume();
-    finish(w);
+    if constexpr (All) {
+      if (travels(w.job)) {
+        const bool first = w.side == role::producer;
+        port other = back_->port(w.job, first ? role::consumer : role::producer);
+        carry_out(traveller<port, value>(first ? own : other, first ? other : own, w), w, begin);
+        return;
+      }
+    }
+    carry_out(part(own, w), w, begin);
+  }
+
+  std::size_t bytes() const noexcept override {
+    if constexpr (requires { queue_.bytes(); }) return queue_.bytes();
+    return 0;
   }
 
  private:
-  using port = decltype(std::declval<Q&>().port(std::declval<const work&>(), role::producer));
-  using part = labourer<port, typename Q::value_type, All>;
+  static constexpr bool travels(const work& w) noexcept {
+    return w.what == task::round_trip || w.what == task::wake_up;
+  }
 
-  static void finish(const worker& w) noexcept {
+  template <class Part>
+  static void carry_out(Part it, const worker& w, void (*begin)(const worker&)) {
+    begin(w);
+    w.side == role::producer ? it.produce() : it.consume();
     w.own().ended_ns = monotonic_ns();
-    w.own().cpu_ns = own_cpu_ns() - w.own().cpu_ns;
+    w.own().cpu_ns = w.cpu_ns() - w.own().cpu_ns;
     w.all.ended.fetch_add(1, std::memory_order_release);
   }
 
   Q queue_;
+  std::optional<Q> back_{};
 };
 
 }  // namespace millrace::bench

@@ -22,6 +22,7 @@ class plain {
     bool try_pop(T& m) noexcept { return ring->try_pop(m); }
   };
   port_type port(const work& w, role) { return {ring_.seen_by(w)}; }
+  std::size_t bytes() const noexcept { return ring_.bytes(); }
 
  private:
   placed<Ring> ring_;

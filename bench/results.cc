@@ -8,6 +8,19 @@ namespace {
 constexpr double usual = 1.35;     // a line that takes so many times as long is another state of the machine
 constexpr std::size_t enough = 3;  // steady runs
 
+double figure_of(task what, const outcome& o) {
+  switch (what) {
+    case task::stream:
+      return o.rate();
+    case task::round_trip:
+    case task::wake_up:
+      return static_cast<double>(o.trips.quantile(0.5));
+    case task::idle:
+      return o.receivers;
+  }
+  return 0;
+}
+
 }  // namespace
 
 bool series::stuck() const noexcept {
@@ -17,6 +30,12 @@ bool series::stuck() const noexcept {
 const std::string* series::failed() const noexcept {
   const auto bad = std::find_if(runs.begin(), runs.end(), [](const outcome& o) { return !o.failed.empty(); });
   return bad == runs.end() ? nullptr : &bad->failed;
+}
+
+histogram series::trips() const noexcept {
+  histogram all;
+  for (const outcome& o : runs) all.merge(o.trips);
+  return all;
 }
 
 const series* cell::of(std::string_view name) const noexcept {
@@ -34,28 +53,28 @@ bool results::steady(const outcome& o) const noexcept {
   return near(o.line_before) && (o.stuck || near(o.line_after));
 }
 
-std::vector<std::optional<double>> results::rates(const series& s) const {
+std::vector<std::optional<double>> results::figures(const series& s) const {
   const auto good = [](const outcome& o) { return o.failed.empty() && o.seconds > 0; };
   const auto kept = static_cast<std::size_t>(
       std::count_if(s.runs.begin(), s.runs.end(), [&](const outcome& o) { return good(o) && steady(o); }));
   std::vector<std::optional<double>> all;
   for (const outcome& o : s.runs) {
     const bool counts = good(o) && (kept < enough || steady(o));
-    all.push_back(counts ? std::optional(o.rate()) : std::nullopt);
+    all.push_back(counts ? std::optional(figure_of(s.what, o)) : std::nullopt);
   }
   return all;
 }
 
-std::optional<spread> results::rate(const series& s) const {
+std::optional<spread> results::figure(const series& s) const {
   std::vector<double> known;
-  for (const auto& r : rates(s)) {
+  for (const auto& r : figures(s)) {
     if (r) known.push_back(*r);
   }
   return summary(std::move(known));
 }
 
 std::optional<spread> results::ratio(const series& first, const series& second) const {
-  return bench::ratio(rates(first), rates(second));
+  return bench::ratio(figures(first), figures(second));
 }
 
 }  // namespace millrace::bench

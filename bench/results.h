@@ -17,10 +17,12 @@ namespace millrace::bench {
 
 struct series {
   const contender* who;
+  task what;
   std::vector<outcome> runs;  // one a pass
 
   bool stuck() const noexcept;  // in any run
   const std::string* failed() const noexcept;
+  histogram trips() const noexcept;  // of all runs
 };
 
 struct cell {
@@ -35,17 +37,27 @@ struct table {
   std::vector<cell> cells;
 };
 
+// What the machine itself takes for something.
+struct bare_figure {
+  std::string name;
+  std::string unit;
+  std::vector<double> passes{};
+};
+
 struct results {
   effort spent{};
-  double usual_line = 0;  // ns: the median of all probes
+  std::vector<contender> who{};  // also those that are not installed
+  double usual_line = 0;         // ns: the median of all probes
+  std::vector<bare_figure> bare{};
   std::vector<table> tables{};
 
   const table* find(std::string_view key) const noexcept;
   // Whether the line between the cores was as usual before and after the run.
   bool steady(const outcome& o) const noexcept;
-  // The rate of each pass: of the runs in a steady state, or of all if those are too few.
-  std::vector<std::optional<double>> rates(const series& s) const;
-  std::optional<spread> rate(const series& s) const;
+  // The figure of each pass: of the runs in a steady state, or of all if those are too few. Messages a
+  // second of streams, the median in ns of round trips, the receivers' CPU time in seconds of the idle.
+  std::vector<std::optional<double>> figures(const series& s) const;
+  std::optional<spread> figure(const series& s) const;
   std::optional<spread> ratio(const series& first, const series& second) const;
 };
 

@@ -26,30 +26,12 @@
 namespace millrace::bench {
 namespace {
 
-constexpr std::chrono::milliseconds patience_with_all{2500};
 constexpr std::chrono::microseconds probe{1000};
 
 // Who ends a run comes before those who run.
 constexpr int rank_of_caller = 3;
 constexpr int rank_of_stage = 2;
 constexpr int rank_of_worker = 1;
-
-class shared_board {
- public:
-  shared_board() : at_(::mmap(nullptr, sizeof(board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
-    if (at_ == MAP_FAILED) throw std::bad_alloc();
-    std::construct_at(static_cast<board*>(at_));
-  }
-  shared_board(const shared_board&) = delete;
-  shared_board& operator=(const shared_board&) = delete;
-  ~shared_board() { ::munmap(at_, sizeof(board)); }
-
-  board& operator*() const noexcept { return *static_cast<board*>(at_); }
-  board* operator->() const noexcept { return static_cast<board*>(at_); }
-
- private:
-  void* at_;
-};
 
 void begin(const worker& w) {
   if (w.all.realtime) take_rank(rank_of_worker);
@@ -58,7 +40,7 @@ void begin(const worker& w) {
   while (w.all.started.load(std::memory_order_acquire) == 0) {
     (void)futex_wait(w.all.started, 0, deadline::never());
   }
-  w.own().cpu_ns = own_cpu_ns();
+  w.own().cpu_ns = w.cpu_ns();
 }
 
 void refuse(board& b, const char* why) { std::strncpy(b.refused.data(), why, b.refused.size() - 1); }
@@ -149,6 +131,7 @@ bool play(const contender& who, const work& job, board& b, std::chrono::millisec
     refuse(b, "not made for that");
     return false;
   }
+  b.bytes = q->bytes();
   if (job.where == place::threads) {
     with_threads(*q, job, b, window);
   } else if (!with_processes(*q, job, b, window)) {
@@ -161,10 +144,13 @@ bool play(const contender& who, const work& job, board& b, std::chrono::millisec
   return false;
 }
 
-void clean_up(board& b) {
-  if (b.segment.front() != '\0') ::shm_unlink(b.segment.data());
-  const std::int32_t queue = b.message_queue.load();
-  if (queue >= 0) ::msgctl(queue, IPC_RMID, nullptr);
+void clean_up(const board& b) {
+  for (const auto& name : b.segments) {
+    if (name.front() != '\0') ::shm_unlink(name.data());
+  }
+  for (const std::int32_t queue : b.message_queues) {
+    if (queue >= 0) ::msgctl(queue, IPC_RMID, nullptr);
+  }
 }
 
 void count(const work& job, const board& b, outcome& o) {
@@ -178,6 +164,7 @@ void count(const work& job, const board& b, outcome& o) {
     (sends ? o.sent : o.received) += moved;
     least[sends ? 0 : 1] = std::min(least[sends ? 0 : 1], moved);
     cpu += d.cpu_ns;
+    if (!sends) o.receivers += 1e-9 * static_cast<double>(d.cpu_ns);
     ended = std::max(ended, d.ended_ns);
   }
   o.seconds = 1e-9 * static_cast<double>(ended - b.started_ns);
@@ -209,44 +196,61 @@ void audit(const work& job, const board& b, outcome& o) {
 
 }  // namespace
 
-outcome perform(const contender& who, const work& job, std::chrono::milliseconds window, bool realtime) {
-  const shared_board b;
-  outcome o;
-  b->realtime = realtime;
+shared_board::shared_board()
+    : at_(::mmap(nullptr, sizeof(board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+  if (at_ == MAP_FAILED) throw std::bad_alloc();
+  std::construct_at(static_cast<board*>(at_));
+}
+
+shared_board::~shared_board() { ::munmap(at_, sizeof(board)); }
+
+performance::performance(const contender& who, const work& job, std::chrono::milliseconds window, bool realtime,
+                         std::chrono::milliseconds beyond)
+    : job_(job), limit_(window + beyond) {
+  shared_->realtime = realtime;
   if (realtime && !take_rank(rank_of_caller)) {
-    o.failed = "may not take a rank before other processes";
-    return o;
+    refuse(*shared_, "may not take a rank before other processes");
+    return;
   }
-  const pid_t child = fork_bound();
-  if (child < 0) {
-    o.failed = "cannot fork";
-    return o;
-  }
-  if (child == 0) ::_exit(play(who, job, *b, window) ? 0 : 1);
-  const descriptor watched(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  pollfd ended{watched.number(), POLLIN, 0};
-  const auto limit = static_cast<int>((window + patience_with_all).count());
-  o.stuck = ::poll(&ended, 1, limit) == 0;
-  if (o.stuck) ::kill(child, SIGKILL);
+  stage_ = fork_bound();
+  if (stage_ == 0) ::_exit(play(who, job_, *shared_, window) ? 0 : 1);
+  if (stage_ < 0) refuse(*shared_, "cannot fork");
+}
+
+outcome performance::finish() {
+  const board& b = *shared_;
+  outcome o;
   int how = 0;
-  ::waitpid(child, &how, 0);
-  clean_up(*b);
-  if (!o.stuck && !(WIFEXITED(how) && WEXITSTATUS(how) == 0)) {
-    o.failed = b->refused.front() != '\0' ? b->refused.data()
-               : WIFSIGNALED(how)         ? std::string("killed by ") + ::strsignal(WTERMSIG(how))
-                                          : "a worker ended badly";
+  if (stage_ > 0) {
+    const descriptor watched(static_cast<int>(::syscall(SYS_pidfd_open, stage_, 0)));
+    pollfd ended{watched.number(), POLLIN, 0};
+    o.stuck = ::poll(&ended, 1, static_cast<int>(limit_.count())) == 0;
+    if (o.stuck) ::kill(stage_, SIGKILL);
+    ::waitpid(stage_, &how, 0);
+  }
+  clean_up(b);
+  if (stage_ < 0 || (!o.stuck && !(WIFEXITED(how) && WEXITSTATUS(how) == 0))) {
+    o.failed = b.refused.front() != '\0' ? b.refused.data()
+               : WIFSIGNALED(how)        ? std::string("killed by ") + ::strsignal(WTERMSIG(how))
+                                         : "a worker ended badly";
     return o;
   }
-  o.line_before = b->line_before;
-  o.line_after = b->line_after;
-  count(job, *b, o);
+  o.line_before = b.line_before;
+  o.line_after = b.line_after;
+  o.bytes = b.bytes;
+  count(job_, b, o);
   if (o.stuck) {
-    o.seconds = b->started_ns == 0 ? 0 : 1e-9 * static_cast<double>(monotonic_ns() - b->started_ns);
+    o.seconds = b.started_ns == 0 ? 0 : 1e-9 * static_cast<double>(monotonic_ns() - b.started_ns);
   } else {
-    audit(job, *b, o);
+    audit(job_, b, o);
   }
-  o.trips = b->trips;
+  o.trips = b.trips;
   return o;
+}
+
+outcome perform(const contender& who, const work& job, std::chrono::milliseconds window, bool realtime,
+                std::chrono::milliseconds beyond) {
+  return performance(who, job, window, realtime, beyond).finish();
 }
 
 }  // namespace millrace::bench

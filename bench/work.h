@@ -22,6 +22,7 @@ enum class task : std::uint8_t {
   stream,      // producers send as much as they can
   round_trip,  // one message at a time to the other and back, at once
   wake_up,     // likewise, with a pause between in which the other falls asleep
+  idle,        // consumers wait for what does not come
 };
 
 struct work {
@@ -47,6 +48,8 @@ struct outcome {
   double seconds = 0;
   double least_share = 0;  // of the slowest worker, to the average one of its side
   double busy = 0;         // CPU time of the workers, to that of the cores that they could have
+  double receivers = 0;    // CPU time of the consumers' processes, in seconds
+  std::size_t bytes = 0;   // of memory for the queue, where that is known
   std::uint64_t lost = 0;
   std::uint64_t doubled = 0;
   std::uint64_t damaged = 0;

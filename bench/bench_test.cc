@@ -1,0 +1,271 @@
+// That the harness finds what a queue does wrong, and reckons right. Nothing is timed here.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/contender.h"
+#include "bench/histogram.h"
+#include "bench/json.h"
+#include "bench/message.h"
+#include "bench/must_show.h"
+#include "bench/options.h"
+#include "bench/placed.h"
+#include "bench/print.h"
+#include "bench/results.h"
+#include "bench/stage.h"
+#include "bench/statistics.h"
+#include "bench/vyukov_ring.h"
+
+namespace millrace::bench {
+namespace {
+
+using message = parcel<16>;
+
+enum class flaw { none, loses, doubles, both, tears, dies };
+
+// A good ring, but for every 100th message of each producer.
+template <flaw Flaw>
+class flawed {
+  using ring = vyukov_ring<message>;
+
+ public:
+  using value_type = message;
+
+  flawed(const work& w, board&) : ring_(ring::bytes(w.capacity), w.capacity) {}
+
+  struct port_type {
+    typename placed<ring>::view at;
+    std::uint64_t pushes = 0;
+
+    bool try_push(const message& m) {
+      if (pushes + 1 == 100) {
+        if (Flaw == flaw::dies) ::raise(SIGKILL);
+        message other = m;
+        if (Flaw == flaw::tears) other.words[0] = mark_of(0, 5);
+        const int times = Flaw == flaw::loses || Flaw == flaw::both ? 0 : Flaw == flaw::doubles ? 2 : 1;
+        for (int i = 0; i != times; ++i) {
+          if (!at->try_push(other)) return i == 1;  // full: it is there once
+        }
+      } else if (Flaw == flaw::both && pushes + 1 == 50) {
+        if (!at->try_push(m)) return false;
+        while (!at->try_push(m)) {
+        }
+      } else if (!at->try_push(m)) {
+        return false;
+      }
+      pushes = (pushes + 1) % 100;
+      return true;
+    }
+    bool try_pop(message& m) { return at->try_pop(m); }
+  };
+  port_type port(const work& w, role) { return {ring_.seen_by(w)}; }
+
+ private:
+  placed<ring> ring_;
+};
+
+template <flaw Flaw>
+outcome run(place where, std::uint32_t each) {
+  using under_test = measured<flawed<Flaw>, false>;
+  const contender who{
+      {.name = "flawed", .from = origin::peer},
+      [](const work& w, board& b) -> std::unique_ptr<queue> { return std::make_unique<under_test>(w, b); },
+      [](const work& w) { return under_test::able(w); }};
+  const work job{.where = where, .producers = each, .consumers = each, .bytes = sizeof(message), .capacity = 256};
+  EXPECT_TRUE(who.can(job));
+  for (std::chrono::milliseconds window{100};; window *= 2) {  // on a busy machine all may not have run at first
+    const outcome o = perform(who, job, window, false, std::chrono::seconds(60));
+    if (!o.failed.empty() || o.sent >= 400 * each || window > std::chrono::seconds(20)) return o;
+  }
+}
+
+TEST(Harness, FindsNothingWrongWithARightQueue) {
+  for (const place where : {place::threads, place::processes}) {
+    for (const std::uint32_t each : {1U, 3U}) {
+      const outcome o = run<flaw::none>(where, each);
+      EXPECT_EQ(o.failed, "");
+      EXPECT_FALSE(o.stuck);
+      EXPECT_TRUE(o.right());
+      EXPECT_GT(o.received, 0U);
+      EXPECT_EQ(o.received, o.sent);
+    }
+  }
+}
+
+TEST(Harness, FindsALoss) { EXPECT_GT(run<flaw::loses>(place::processes, 2).lost, 0U); }
+
+TEST(Harness, FindsADouble) { EXPECT_GT(run<flaw::doubles>(place::threads, 2).doubled, 0U); }
+
+TEST(Harness, FindsALossThatADoubleMakesUpFor) {
+  const outcome o = run<flaw::both>(place::processes, 1);
+  EXPECT_FALSE(o.right());
+}
+
+TEST(Harness, FindsATornMessage) { EXPECT_GT(run<flaw::tears>(place::processes, 2).damaged, 0U); }
+
+TEST(Harness, OutlivesAQueueThatKills) {
+  EXPECT_FALSE(run<flaw::dies>(place::threads, 1).failed.empty());
+  EXPECT_FALSE(run<flaw::dies>(place::processes, 1).failed.empty());
+}
+
+TEST(Books, TheSumOfSquares) {
+  std::uint64_t sum = 0;
+  for (std::uint64_t n = 0; n != 1000; ++n) {
+    EXPECT_EQ(checksum_of_all(n), sum);
+    sum += n * n;
+  }
+}
+
+TEST(Books, DisorderIsCounted) {
+  account a;
+  for (const std::uint64_t number : {0U, 1U, 3U, 2U, 4U}) a.add(number);
+  EXPECT_EQ(a.count, 5U);
+  EXPECT_EQ(a.reordered, 1U);
+  EXPECT_EQ(a.checksum, checksum_of_all(5));
+}
+
+TEST(Statistics, MedianAndQuartiles) {
+  EXPECT_FALSE(summary({}));
+  const spread few = *summary({3, 1, 2});
+  EXPECT_EQ(few.median, 2);
+  EXPECT_EQ(few.low, 1);
+  EXPECT_EQ(few.high, 3);
+  const spread many = *summary({9, 1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_EQ(many.median, 5);
+  EXPECT_EQ(many.low, 3);
+  EXPECT_EQ(many.high, 7);
+  EXPECT_EQ(summary({1, 2})->median, 1.5);
+}
+
+TEST(Statistics, RatiosAreOfTheSamePass) {
+  // Of the medians it would be 2.
+  const auto s = ratio({{10}, {20}, {90}}, {{1}, {20}, {10}});
+  EXPECT_EQ(s->median, 9);
+  EXPECT_EQ(ratio({{10}, std::nullopt, {30}}, {{10}, {1}, std::nullopt})->count, 1U);
+  EXPECT_FALSE(ratio({{1}}, {{0}}));
+}
+
+TEST(Histogram, QuantilesWithinThreePercent) {
+  histogram h;
+  for (std::uint64_t v = 1; v <= 100'000; ++v) h.add(v);
+  for (const double part : {0.5, 0.99, 0.999}) {
+    EXPECT_NEAR(static_cast<double>(h.quantile(part)), part * 100'000, part * 100'000 * 0.032);
+  }
+  EXPECT_EQ(h.quantile(1), 100'000U);
+  EXPECT_EQ(h.most(), 100'000U);
+}
+
+// One section in which mpmc_ring is so many times as fast as a peer.
+results made_up(double ours, double peer) {
+  static const contender first{{.name = "mpmc_ring", .from = origin::ours}};
+  static const contender second{{.name = "a \"peer\"", .from = origin::peer}};
+  results r;
+  r.usual_line = 100;
+  const auto runs = [](double rate) {
+    outcome o;
+    o.received = o.sent = static_cast<std::uint64_t>(rate);
+    o.seconds = 1;
+    o.line_before = o.line_after = 100;
+    return std::vector<outcome>(3, o);
+  };
+  cell c{{"1P1C", {}}, {{&first, task::stream, runs(ours)}, {&second, task::stream, runs(peer)}}};
+  r.tables.push_back({{"threads", "Threads", "mpmc_ring", {c.at}}, {c}});
+  return r;
+}
+
+const finding& about(const std::vector<finding>& all, std::string_view what) {
+  return *std::ranges::find_if(all, [&](const finding& f) { return f.promise.find(what) != std::string::npos; });
+}
+
+TEST(MustShow, MetOrNotOrNotRun) {
+  EXPECT_TRUE(about(judge(made_up(3e6, 2e6)), "any FIFO peer").met);
+  const std::vector<finding> behind = judge(made_up(1e6, 2e6));
+  EXPECT_FALSE(about(behind, "any FIFO peer").met);
+  EXPECT_NE(about(behind, "any FIFO peer").measured.find("0.50"), std::string::npos);
+  EXPECT_EQ(about(behind, "Boost.Lockfree").measured, "");
+}
+
+TEST(Results, ARunInAnotherStateOfTheMachineDoesNotCount) {
+  results r = made_up(1000, 2000);
+  series& s = r.tables[0].cells[0].all[0];
+  s.runs.push_back(s.runs.front());
+  s.runs.back().received = 50;
+  s.runs.back().line_after = 480;
+  EXPECT_FALSE(r.steady(s.runs.back()));
+  EXPECT_EQ(r.figure(s)->count, 3U);
+  EXPECT_EQ(r.figure(s)->low, 1000);
+}
+
+TEST(Results, WrongsAreNamed) {
+  results r = made_up(1000, 2000);
+  EXPECT_TRUE(wrongs(r).empty());
+  r.tables[0].cells[0].all[1].runs[1].lost = 7;
+  ASSERT_EQ(wrongs(r).size(), 1U);
+  EXPECT_NE(wrongs(r)[0].find("7 lost"), std::string::npos);
+}
+
+TEST(Json, QuotesAndNumbers) {
+  const results r = made_up(3e6, 2e6);
+  const std::string text = to_json(r, judge(r));
+  EXPECT_NE(text.find(R"("queue":"a \"peer\"")"), std::string::npos);
+  EXPECT_NE(text.find(R"("base_to_it":{"median":1.5,)"), std::string::npos);
+  EXPECT_EQ(std::ranges::count(text, '{'), std::ranges::count(text, '}'));
+}
+
+// What is printed on stderr, and the exit status.
+std::pair<std::string, std::optional<int>> parsed(std::vector<const char*> arguments, request& r) {
+  arguments.insert(arguments.begin(), "compare");
+  testing::internal::CaptureStderr();
+  const std::optional<int> status = parse(static_cast<int>(arguments.size()), arguments.data(), r);
+  return {testing::internal::GetCapturedStderr(), status};
+}
+
+TEST(Options, BadOnesGetOneLineAndStatusTwo) {
+  const std::vector<std::vector<const char*>> all{{"--passes", "0"},
+                                                  {"--passes", "many"},
+                                                  {"--window", "-1"},
+                                                  {"--window", "1e3"},
+                                                  {"--only", "nothing"},
+                                                  {"--only"},
+                                                  {"--json"},
+                                                  {"--what"},
+                                                  {"what"},
+                                                  {"--passes", "1\n2"},
+                                                  {"--passes", ""}};
+  for (const auto& arguments : all) {
+    request r;
+    const auto [said, status] = parsed(arguments, r);
+    EXPECT_EQ(status, 2) << arguments.front();
+    EXPECT_EQ(std::ranges::count(said, '\n'), 1) << said;
+    EXPECT_TRUE(said.starts_with("compare: ")) << said;
+  }
+}
+
+TEST(Options, GoodOnes) {
+  request r;
+  EXPECT_EQ(parsed({"--quick", "--passes", "4", "--only", "threads,waiting", "--json", "x"}, r).second, std::nullopt);
+  EXPECT_EQ(r.spend.passes, 4U);
+  EXPECT_EQ(r.spend.window, quick.window);
+  ASSERT_EQ(r.sections.size(), 2U);
+  EXPECT_EQ(r.sections[1].key, "waiting");
+  EXPECT_EQ(r.json, "x");
+  request brief;
+  request all;
+  (void)parsed({"--quick"}, brief);
+  (void)parsed({}, all);
+  EXPECT_LT(brief.sections.size(), all.sections.size());
+  EXPECT_EQ(all.sections.size(), plan().size());
+}
+
+}  // namespace
+}  // namespace millrace::bench

@@ -1,0 +1,249 @@
+// What //bench:compare has written, as one page that needs nothing else.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <boost/property_tree/json_parser.hpp>
+#include <boost/property_tree/ptree.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/chart.h"
+
+namespace millrace::bench {
+namespace {
+
+using tree = boost::property_tree::ptree;
+namespace fs = std::filesystem;
+
+// Under `bazel run` the working directory is none of the user's.
+fs::path users(const std::string& given) {
+  const char* const there = std::getenv("BUILD_WORKING_DIRECTORY");
+  return there == nullptr ? fs::path(given) : fs::path(there) / given;
+}
+
+void write(const fs::path& to, const std::string& text) {
+  std::ofstream out(to);
+  if (!(out << text << std::flush))
+    throw std::runtime_error(fmt::format("cannot write to {}: {}", to.string(), std::strerror(errno)));
+}
+
+std::string text_of(const tree& t, const char* key) { return t.get<std::string>(key); }
+bool is_null(const tree& t, const char* key) { return text_of(t, key) == "null"; }
+
+std::string number(double v) { return fmt::format("{:.{}f}", v, v < 10 ? 2 : v < 100 ? 1 : 0); }
+
+std::string time_text(double ns) {
+  return ns < 1e4   ? fmt::format("{:.0f} ns", ns)
+         : ns < 1e7 ? fmt::format("{:.1f} us", ns / 1e3)
+                    : fmt::format("{:.1f} ms", ns / 1e6);
+}
+
+// A chart goes into the page, and into a file of its own where that is asked for.
+class charts {
+ public:
+  explicit charts(fs::path directory) : directory_(std::move(directory)) {
+    if (!directory_.empty()) fs::create_directories(directory_);
+  }
+  std::string add(const std::string& name, std::string svg) const {
+    if (!directory_.empty()) write(directory_ / (name + ".svg"), svg);
+    return "<figure>" + std::move(svg) + "</figure>\n";
+  }
+
+ private:
+  fs::path directory_;
+};
+
+panel panel_of(const tree& column, double factor) {
+  panel p{text_of(column, "label"), {}};
+  for (const auto& [_, q] : column.get_child("queues")) {
+    if (is_null(q, "figure")) continue;
+    p.bars.push_back({text_of(q, "queue"), text_of(q, "from"), factor * q.get<double>("figure.median"),
+                      factor * q.get<double>("figure.low"), factor * q.get<double>("figure.high")});
+  }
+  return p;
+}
+
+// Names down, columns across.
+std::string ratios(const tree& section) {
+  std::vector<std::string> names;
+  std::string page = fmt::format("<details><summary>{} to each: median (quartiles)</summary><table><tr><th></th>",
+                                 escaped(text_of(section, "base")));
+  for (const auto& [_, c] : section.get_child("columns")) {
+    page += fmt::format("<th>{}</th>", escaped(text_of(c, "label")));
+    for (const auto& [__, q] : c.get_child("queues")) {
+      if (std::ranges::find(names, text_of(q, "queue")) == names.end()) names.push_back(text_of(q, "queue"));
+    }
+  }
+  page += "</tr>\n";
+  for (const std::string& name : names) {
+    page += fmt::format("<tr><td>{}</td>", escaped(name));
+    for (const auto& [_, c] : section.get_child("columns")) {
+      std::string text = "–";
+      for (const auto& [__, q] : c.get_child("queues")) {
+        if (text_of(q, "queue") != name || is_null(q, "base_to_it")) continue;
+        text = fmt::format("{} <small>({}–{})</small>", number(q.get<double>("base_to_it.median")),
+                           number(q.get<double>("base_to_it.low")), number(q.get<double>("base_to_it.high")));
+      }
+      page += fmt::format("<td>{}</td>", text);
+    }
+    page += "</tr>\n";
+  }
+  return page + "</table></details>\n";
+}
+
+std::string trips(const tree& section, const charts& into) {
+  std::string page;
+  int number_of_chart = 0;
+  for (const auto& [_, c] : section.get_child("columns")) {
+    std::vector<curve> curves;
+    std::string table = "<table><tr><th></th><th>p50</th><th>p99</th><th>p99.9</th><th>most</th></tr>\n";
+    for (const auto& [__, q] : c.get_child("queues")) {
+      if (is_null(q, "trips")) continue;
+      curve one{text_of(q, "queue"), text_of(q, "from"), {}};
+      for (const auto& [___, point] : q.get_child("trips")) {
+        one.points.push_back({point.front().second.get_value<double>(), point.back().second.get_value<double>()});
+      }
+      table += fmt::format("<tr class=\"{}\"><td>{}</td>", one.from, escaped(one.name));
+      for (const double part : {0.5, 0.99, 0.999, 1.0}) {
+        const auto at = std::ranges::find(one.points, part, &std::pair<double, double>::first);
+        table += fmt::format("<td>{}</td>", at == one.points.end() ? "?" : time_text(at->second));
+      }
+      table += "</tr>\n";
+      curves.push_back(std::move(one));
+    }
+    page += fmt::format("<h3>{}</h3>\n<div class=\"beside\">{}{}</table></div>\n", escaped(text_of(c, "label")),
+                        into.add(fmt::format("round-trip-{}", ++number_of_chart), latency_chart(curves)), table);
+  }
+  return page;
+}
+
+std::string section_page(const tree& section, const charts& into) {
+  const tree& columns = section.get_child("columns");
+  const std::string task = text_of(columns.front().second, "task");
+  std::string page = fmt::format("<h2>{}</h2>\n", escaped(text_of(section, "title")));
+  if (task == "round trip" || task == "wake-up") return page + trips(section, into);
+  const bool idle = task == "idle";
+  std::vector<panel> panels;
+  for (const auto& [_, c] : columns) panels.push_back(panel_of(c, idle ? 1e3 : 1e-6));
+  page += into.add(text_of(section, "key"), bar_chart(panels, idle ? "ms of CPU time" : "million/s", 1));
+  return idle ? page : page + ratios(section);
+}
+
+std::string must_show(const tree& all) {
+  std::string page = "<h2>Must show</h2>\n<table class=\"left\">\n";
+  for (const auto& [_, f] : all.get_child("must_show")) {
+    const bool run = !is_null(f, "measured");
+    const bool met = f.get<bool>("met");
+    page += fmt::format("<tr><td class=\"{0}\">{0}</td><td>{1}</td><td>{2}</td></tr>\n",
+                        !run  ? "not run"
+                        : met ? "met"
+                              : "not met",
+                        escaped(text_of(f, "promise")), run ? escaped(text_of(f, "measured")) : "");
+  }
+  return page + "</table>\n";
+}
+
+std::string bare(const tree& all) {
+  std::string page = "<h2>The machine</h2>\n<table>\n";
+  for (const auto& [_, b] : all.get_child("bare")) {
+    if (is_null(b, "figure")) continue;
+    page += fmt::format("<tr><td>{}</td><td>{:.1f} {} <small>({:.1f}–{:.1f})</small></td></tr>\n",
+                        escaped(text_of(b, "name")), b.get<double>("figure.median"), escaped(text_of(b, "unit")),
+                        b.get<double>("figure.low"), b.get<double>("figure.high"));
+  }
+  return page + "</table>\n";
+}
+
+std::string contenders(const tree& all) {
+  std::string page =
+      "<h2>The queues</h2>\n<table class=\"left\"><tr><th></th><th></th><th>package</th><th>between processes</th>"
+      "<th>first in, first out</th><th></th></tr>\n";
+  const auto yes = [](bool b) { return b ? "yes" : "no"; };
+  for (const auto& [_, c] : all.get_child("contenders")) {
+    page += fmt::format("<tr><td>{}</td><td>{}</td><td>{}{}</td><td>{}</td><td>{}</td><td>{}{}</td></tr>\n",
+                        escaped(text_of(c, "name")), escaped(text_of(c, "from")), escaped(text_of(c, "package")),
+                        c.get<bool>("installed") ? "" : " (not installed: skipped)",
+                        yes(c.get<bool>("between_processes")), yes(c.get<bool>("fifo")),
+                        c.get<bool>("one_to_one") ? "one to one; " : "", escaped(text_of(c, "note")));
+  }
+  return page + "</table>\n";
+}
+
+constexpr std::string_view style = R"(
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1200px; margin: 24px auto; padding: 0 20px; color: #1c1c1c }
+h1 { margin-bottom: 4px } h2 { margin-top: 36px } h3 { margin: 18px 0 4px; font-size: 15px }
+figure { margin: 8px 0; overflow-x: auto } table { border-collapse: collapse; font-size: 13px }
+td, th { padding: 2px 10px 2px 0; text-align: right; white-space: nowrap; vertical-align: top } td:first-child, th:first-child { text-align: left }
+.left td, .left th { text-align: left; white-space: normal } small { color: #666 } tr.ours td:first-child { color: #0b6e99; font-weight: 600 }
+tr.limit td:first-child { color: #b3261e } .beside { display: flex; gap: 12px; align-items: flex-start; flex-wrap: wrap }
+td.met { color: #1b7f3b; font-weight: 600 } td.not { color: #b3261e; font-weight: 600; white-space: nowrap !important }
+summary { cursor: pointer; color: #555 }
+.key span { display: inline-block; width: 11px; height: 11px; margin: 0 5px 0 14px }
+)";
+
+std::string legend() {
+  std::string page = "<p class=\"key\">";
+  for (const auto& [from, words] :
+       std::vector<std::pair<std::string_view, std::string_view>>{{"ours", "ours, crash safety on"},
+                                                                  {"reference", "plain textbook rings"},
+                                                                  {"peer", "peers"},
+                                                                  {"kernel", "the kernel's own"},
+                                                                  {"limit", "what the machine does at all"}}) {
+    page += fmt::format("<span style=\"background:{}\"></span>{}", colour_of(from), words);
+  }
+  return page + "</p>\n";
+}
+
+std::string page_of(const tree& all, const charts& into) {
+  std::string page = fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>millrace: measurements</title>\n"
+      "<style>{}</style>\n<h1>millrace beside other queues</h1>\n<p>{}<br>{} passes of {} ms, interleaved; medians, "
+      "the "
+      "line in each bar spans the quartiles; every message of every run was checked.{}</p>\n",
+      style, escaped(text_of(all, "machine")), text_of(all, "passes"), text_of(all, "window_ms"),
+      all.get<bool>("realtime") ? " The rest of the machine waited while a run was under way." : "");
+  page += legend() + must_show(all);
+  for (const auto& [_, section] : all.get_child("sections")) page += section_page(section, into);
+  return page + bare(all) + contenders(all) + "</html>\n";
+}
+
+int report(int argc, char** argv) {
+  CLI::App app("Makes a page of what //bench:compare -- --json FILE has written.", "report");
+  std::string json;
+  std::string page = "report.html";
+  std::string svg;
+  app.add_option("json", json, "the file that compare has written")->required()->type_name("FILE");
+  app.add_option("page", page, "the page to write (default: report.html)")->type_name("FILE");
+  app.add_option("--svg", svg, "write each chart there, too")->type_name("DIRECTORY");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "report: {}; see --help\n", e.what());
+    return 2;
+  }
+  tree all;
+  boost::property_tree::read_json(users(json).string(), all);
+  write(users(page), page_of(all, charts(svg.empty() ? fs::path() : users(svg))));
+  fmt::print("{}\n", users(page).string());
+  return 0;
+}
+
+}  // namespace
+}  // namespace millrace::bench
+
+int main(int argc, char** argv) try { return millrace::bench::report(argc, argv); } catch (const std::exception& e) {
+  std::fprintf(stderr, "report: %s\n", e.what());
+  return 2;
+}
