@@ -104,7 +104,7 @@ result<geometry> read_header(const void* base, std::size_t size, const ring_desc
   }
   const bool same_type = h.message_bytes == expected.message_bytes && h.message_align == expected.message_align &&
                          h.message_type_hash == hash(expected.message_type);
-  const bool any = expected.shape.capacity == 0;
+  const bool any = expected.shape == any_shape;
   const geometry found = shape_in(h);
   if (text(h.kind) != expected.kind || !same_type || !(any || found == expected.shape)) {
     const geometry wanted = any ? found : expected.shape;

@@ -20,6 +20,7 @@
 #include "millrace/boost_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
+#include "millrace/rendezvous_ring.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/spsc_ring.h"
 #include "tests/support.h"
@@ -35,8 +36,9 @@ class ChannelTest : public testing::Test {
   using sending = typename C::sender;
   using receiving = typename C::receiver;
 
-  static constexpr ring_options options{.capacity = 4, .members = 8};
-  static constexpr ring_options kept_open{.capacity = 4, .members = 8, .keep_open = true};
+  static constexpr std::uint64_t room = C::kind.starts_with("rendezvous") ? 0 : 4;
+  static constexpr ring_options options{.capacity = room, .members = 8};
+  static constexpr ring_options kept_open{.capacity = room, .members = 8, .keep_open = true};
 
   explicit ChannelTest(const ring_options& with = options) : channel_(*C::create(*at_, with)) {}
 
@@ -79,7 +81,15 @@ class ChannelTest : public testing::Test {
 using channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
                                 channel<std::uint64_t, mutex_ring<std::uint64_t>>,
                                 channel<std::uint64_t, semaphore_ring<std::uint64_t>>,
-                                channel<std::uint64_t, boost_ring<std::uint64_t>>>;
+                                channel<std::uint64_t, boost_ring<std::uint64_t>>, rendezvous<std::uint64_t>>;
+
+// Whose push needs nobody to take what it brings.
+template <class C>
+class BufferedChannelTest : public ChannelTest<C> {};
+using buffered_channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
+                                         channel<std::uint64_t, mutex_ring<std::uint64_t>>,
+                                         channel<std::uint64_t, semaphore_ring<std::uint64_t>>,
+                                         channel<std::uint64_t, boost_ring<std::uint64_t>>>;
 
 struct channel_name {
   template <class C>
@@ -89,6 +99,7 @@ struct channel_name {
 };
 
 TYPED_TEST_SUITE(ChannelTest, channels, channel_name);
+TYPED_TEST_SUITE(BufferedChannelTest, buffered_channels, channel_name);
 
 TYPED_TEST(ChannelTest, CarriesMessagesBetweenProcesses) {
   auto in = this->channel_.attach_receiver();
@@ -104,7 +115,7 @@ TYPED_TEST(ChannelTest, CarriesMessagesBetweenProcesses) {
   EXPECT_TRUE(sender.succeeded());
 }
 
-TYPED_TEST(ChannelTest, NobodyYetIsNoEnd) {
+TYPED_TEST(BufferedChannelTest, NobodyYetIsNoEnd) {
   auto in = this->channel_.attach_receiver();
   std::uint64_t m = 0;
   EXPECT_EQ(in->try_pop(m), status::empty);
@@ -114,7 +125,7 @@ TYPED_TEST(ChannelTest, NobodyYetIsNoEnd) {
   EXPECT_EQ(in->try_pop(m), status::ok);
 }
 
-TYPED_TEST(ChannelTest, LastSendersLeavingEndsItOnceItIsDrained) {
+TYPED_TEST(BufferedChannelTest, LastSendersLeavingEndsItOnceItIsDrained) {
   auto in = this->channel_.attach_receiver();
   std::optional first(this->channel_.attach_sender());
   std::optional second(this->channel_.attach_sender());
@@ -134,7 +145,7 @@ TYPED_TEST(ChannelTest, LastSendersLeavingEndsItOnceItIsDrained) {
   EXPECT_EQ(in->pop_for(m, 1h), status::closed);
 }
 
-TYPED_TEST(ChannelTest, LastReceiversLeavingTellsSenders) {
+TYPED_TEST(BufferedChannelTest, LastReceiversLeavingTellsSenders) {
   auto out = this->channel_.attach_sender();
   std::optional first(this->channel_.attach_receiver());
   std::optional second(this->channel_.attach_receiver());
@@ -173,7 +184,7 @@ TYPED_TEST(ChannelTest, ABlockedSenderHearsThatTheOnlyReceiverWasKilled) {
   EXPECT_TRUE(sender.succeeded());
 }
 
-TYPED_TEST(ChannelTest, OneOfTwoKilledIsNoEnd) {
+TYPED_TEST(BufferedChannelTest, OneOfTwoKilledIsNoEnd) {
   auto in = this->channel_.attach_receiver();
   auto out = this->channel_.attach_sender();
   child other = this->with_sender([this](auto&) { return this->until_killed(); });
@@ -205,7 +216,7 @@ TYPED_TEST(ChannelTest, AnExitIsALeaving) {
 }
 
 // Everybody was killed: whoever comes next finds what was sent, and then the end.
-TYPED_TEST(ChannelTest, TheNextToComeFindsWhatTheDeadHaveLeft) {
+TYPED_TEST(BufferedChannelTest, TheNextToComeFindsWhatTheDeadHaveLeft) {
   child sender = this->with_sender([this](auto& out) { return out.push(7) == status::ok && this->until_killed(); });
   this->await_arrivals(1);
   this->kill(sender);
@@ -216,7 +227,7 @@ TYPED_TEST(ChannelTest, TheNextToComeFindsWhatTheDeadHaveLeft) {
   EXPECT_EQ(in->pop(m), status::closed);
 }
 
-TYPED_TEST(ChannelTest, AnEndedOneStaysSoUntilItIsUnlinked) {
+TYPED_TEST(BufferedChannelTest, AnEndedOneStaysSoUntilItIsUnlinked) {
   { auto out = this->channel_.attach_sender(); }
   auto late = this->channel_.attach_sender();
   ASSERT_TRUE(late);
@@ -228,7 +239,7 @@ TYPED_TEST(ChannelTest, AnEndedOneStaysSoUntilItIsUnlinked) {
   EXPECT_EQ(out->try_push(1), status::ok);
 }
 
-TYPED_TEST(ChannelTest, CloseEndsItForAllAndTwiceIsOnce) {
+TYPED_TEST(BufferedChannelTest, CloseEndsItForAllAndTwiceIsOnce) {
   auto in = this->channel_.attach_receiver();
   auto out = this->channel_.attach_sender();
   ASSERT_EQ(out->try_push(1), status::ok);
@@ -241,7 +252,7 @@ TYPED_TEST(ChannelTest, CloseEndsItForAllAndTwiceIsOnce) {
   EXPECT_EQ(in->try_pop(m), status::closed);
 }
 
-TYPED_TEST(ChannelTest, AMovedHandleLeavesOnce) {
+TYPED_TEST(BufferedChannelTest, AMovedHandleLeavesOnce) {
   auto in = this->channel_.attach_receiver();
   auto made = this->channel_.attach_sender();
   std::optional<typename TestFixture::sending> kept;
@@ -258,7 +269,7 @@ TYPED_TEST(ChannelTest, AMovedHandleLeavesOnce) {
 }
 
 // A child of fork has its parent's objects, not its places.
-TYPED_TEST(ChannelTest, AChildsExitIsNotItsParentsLeaving) {
+TYPED_TEST(BufferedChannelTest, AChildsExitIsNotItsParentsLeaving) {
   auto in = this->channel_.attach_receiver();
   std::optional out(this->channel_.attach_sender());
   EXPECT_TRUE(child([&] {
@@ -271,7 +282,7 @@ TYPED_TEST(ChannelTest, AChildsExitIsNotItsParentsLeaving) {
   EXPECT_EQ(in->try_pop(m), status::ok);
 }
 
-TYPED_TEST(ChannelTest, IsNotTakenForAPlainRing) {
+TYPED_TEST(BufferedChannelTest, IsNotTakenForAPlainRing) {
   const auto plain = shared_ring<mpmc_ring<std::uint64_t>>::open(*this->at_);
   ASSERT_FALSE(plain);
   EXPECT_EQ(plain.error().code, errc::incompatible);
@@ -287,12 +298,28 @@ TYPED_TEST(ChannelTest, OpenersAgreeOnWhatEndsIt) {
   EXPECT_NE(other.error().message.find(", keep_open"), std::string::npos) << other.error().message;
 }
 
+TEST(Rendezvous, EndsWhenASideHasGone) {
+  auto channel = rendezvous<int>::create(location::anonymous(), {.capacity = 0, .members = 4});
+  ASSERT_TRUE(channel) << channel.error().message;
+  auto in = channel->attach_receiver();
+  int m = 0;
+  EXPECT_EQ(in->try_pop(m), status::empty);
+  {
+    auto out = channel->attach_sender();
+    EXPECT_EQ(out->try_push(1), status::full);
+    EXPECT_EQ(out->push_for(1, 1ms), status::timed_out);
+    EXPECT_EQ(in->pop_for(m, 1ms), status::timed_out);
+  }
+  EXPECT_EQ(in->try_pop(m), status::closed);
+  EXPECT_EQ(in->pop(m), status::closed);
+}
+
 template <class C>
 class KeptOpenTest : public ChannelTest<C> {
  protected:
   KeptOpenTest() : ChannelTest<C>(ChannelTest<C>::kept_open) {}
 };
-TYPED_TEST_SUITE(KeptOpenTest, channels, channel_name);
+TYPED_TEST_SUITE(KeptOpenTest, buffered_channels, channel_name);
 
 TYPED_TEST(KeptOpenTest, SendersAndReceiversMayComeAndGo) {
   { auto in = this->channel_.attach_receiver(); }

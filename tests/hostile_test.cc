@@ -21,6 +21,7 @@
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/process.h"
+#include "millrace/rendezvous_ring.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
@@ -458,6 +459,50 @@ TYPED_TEST(LockTest, TheLivingAreWaitedForUntilTheDeadlineAndCloseWaitsForNobody
                 // Held by one that cannot be.
                 this->at(lock) = free + 4000;
                 EXPECT_EQ(ring.pop(m), status::closed);
+                return !testing::Test::HasFailure();
+              }).succeeded());
+}
+
+// A stand's words, and what no member can have there.
+TEST(RendezvousRing, WordsThatContradictOneAnother) {
+  EXPECT_TRUE(child([] {
+                constexpr geometry shape{0, 4};
+                auto segment = shared_ring<rendezvous_ring<tick>>::create(location::anonymous(), {0, 4, 0600});
+                auto ring = segment->attach();
+                auto* const words = static_cast<std::uint64_t*>(segment->memory().base());
+                const std::size_t stands = (ring_offset(shape) + line_bytes) / 8;
+                constexpr std::size_t one = 3;  // words a stand: offer, ask, event
+                tick m{};
+                const auto pushes = [&](status said, std::uint64_t word) {
+                  EXPECT_EQ(ring->try_push(m), said) << word;
+                  if (said != status::full) {
+                    EXPECT_EQ(ring->push(m), said) << word;
+                  }
+                };
+                const auto pops = [&](status said, std::uint64_t word) {
+                  EXPECT_EQ(ring->try_pop(m), said) << word;
+                  if (said != status::empty) {
+                    EXPECT_EQ(ring->pop(m), said) << word;
+                  }
+                };
+                for (const std::uint64_t word : {1u, 2u, 3u, 4u, 400u}) {  // its own offer
+                  words[stands] = word;
+                  pushes(status::corrupt, word);
+                  words[stands] = 0;
+                  pushes(status::full, word);
+                }
+                for (const std::uint64_t word : {1u, 2u, 4u, 6u}) {  // its own ask
+                  words[stands + 1] = word;
+                  pops(status::corrupt, word);
+                  words[stands + 1] = 0;
+                  pops(status::empty, word);
+                }
+                words[stands + one] = 4;  // others'
+                pops(status::corrupt, 4);
+                words[stands + one] = 0;
+                words[stands + one + 1] = 4;
+                pushes(status::corrupt, 4);
+                pops(status::corrupt, 4);
                 return !testing::Test::HasFailure();
               }).succeeded());
 }

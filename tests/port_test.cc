@@ -29,6 +29,7 @@
 #include "millrace/mutex_ring.h"
 #include "millrace/pipe.h"
 #include "millrace/posix_mq.h"
+#include "millrace/rendezvous_ring.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/seqpacket.h"
 #include "millrace/spsc_ring.h"
@@ -70,7 +71,7 @@ struct channel_port {
   using message = typename Ring::value_type;
   static constexpr bool ends = true;  // when a side has gone
   static constexpr bool many = !Ring::kind.starts_with("spsc");
-  static constexpr std::uint64_t room = 4;
+  static constexpr std::uint64_t room = Ring::kind == "rendezvous_ring" ? 0 : 4;
 
   channel<message, Ring> made = *channel<message, Ring>::create(location::anonymous(), {.capacity = room});
 
@@ -183,17 +184,18 @@ class PortTest : public testing::Test {
 
 using ports =
     testing::Types<channel_port<mpmc_ring<note>>, channel_port<spsc_ring<note>>, channel_port<mutex_ring<note>>,
-                   channel_port<semaphore_ring<note>>, channel_port<boost_ring<note>>, channel_port<mpmc_ring<volume>>,
-                   pipe_port<note>, pipe_port<volume>, fifo_port<note>, fifo_port<volume>, posix_mq_port<note>,
-                   sysv_mq_port<note>, seqpacket_port<note>, seqpacket_port<volume>>;
+                   channel_port<semaphore_ring<note>>, channel_port<boost_ring<note>>,
+                   channel_port<rendezvous_ring<note>>, channel_port<mpmc_ring<volume>>, pipe_port<note>,
+                   pipe_port<volume>, fifo_port<note>, fifo_port<volume>, posix_mq_port<note>, sysv_mq_port<note>,
+                   seqpacket_port<note>, seqpacket_port<volume>>;
 
 struct port_name {
   template <class P>
   static std::string GetName(int i) {
-    static constexpr const char* names[] = {"mpmc_channel",  "spsc_channel",     "mutex_channel", "semaphore_channel",
-                                            "boost_channel", "mpmc_volumes",     "pipe",          "pipe_volumes",
-                                            "fifo",          "fifo_volumes",     "posix_mq",      "sysv_mq",
-                                            "seqpacket",     "seqpacket_volumes"};
+    static constexpr const char* names[] = {"mpmc_channel",  "spsc_channel", "mutex_channel",    "semaphore_channel",
+                                            "boost_channel", "rendezvous",   "mpmc_volumes",     "pipe",
+                                            "pipe_volumes",  "fifo",         "fifo_volumes",     "posix_mq",
+                                            "sysv_mq",       "seqpacket",    "seqpacket_volumes"};
     return names[i];
   }
 };
@@ -206,6 +208,7 @@ TYPED_TEST(PortTest, MeetsTheConcept) {
 }
 
 TYPED_TEST(PortTest, PopReturnsWhatWasPushedInOrder) {
+  if (TypeParam::room == 0) GTEST_SKIP() << "keeps nothing";
   using message = typename TypeParam::message;
   auto out = this->port_.sender();
   auto in = this->port_.receiver();
@@ -240,6 +243,7 @@ TYPED_TEST(PortTest, ADeadlineEndsAWaitAndNoSooner) {
     ASSERT_TRUE(m.whole());
   }
   EXPECT_EQ(in.try_pop(m), status::empty) << "what was refused does not come";
+  if (TypeParam::room == 0) return;
   EXPECT_EQ(out.push_for(message::make(0, 7), 1h), status::ok);
   EXPECT_EQ(in.pop_for(m, 1h), status::ok);
   EXPECT_EQ(m.number, 7u);
@@ -284,10 +288,15 @@ TYPED_TEST(PortTest, TheLastSendersDeathIsTheEnd) {
     for (;;) ::pause();
   });
   this->port_.keep_none();
+  message m;
+  if (TypeParam::room == 0) {
+    ASSERT_EQ(in.pop(m), status::ok);
+  }
   ASSERT_TRUE(reached([&] { return sent->load(); }));
   ASSERT_EQ(::kill(sender.pid(), SIGKILL), 0);
-  message m;
-  ASSERT_EQ(in.pop(m), status::ok);
+  if (TypeParam::room != 0) {
+    ASSERT_EQ(in.pop(m), status::ok);
+  }
   EXPECT_TRUE(m.whole());
   EXPECT_EQ(in.pop(m), status::closed);
   EXPECT_EQ(in.try_pop(m), status::closed);

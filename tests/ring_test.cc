@@ -1,5 +1,6 @@
 // One suite for every ring: the same names, the same promises.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@
 #include "millrace/in_place.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
+#include "millrace/rendezvous_ring.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
@@ -62,8 +64,11 @@ class RingTest : public testing::Test {
  protected:
   static constexpr bool one_to_one = R::kind == "spsc_ring";
 
+  // What it has where others have `capacity`.
+  static constexpr std::uint64_t room(std::uint64_t capacity) { return R::kind == "rendezvous_ring" ? 0 : capacity; }
+
   static shared_ring<R> make(std::uint64_t capacity, std::uint32_t members = 16) {
-    auto made = shared_ring<R>::create(location::anonymous(), {capacity, members, 0600});
+    auto made = shared_ring<R>::create(location::anonymous(), {room(capacity), members, 0600});
     EXPECT_TRUE(made) << made.error().message;
     return *std::move(made);
   }
@@ -76,7 +81,13 @@ class RingTest : public testing::Test {
 };
 
 using rings = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
-                             boost_ring<letter>>;
+                             boost_ring<letter>, rendezvous_ring<letter>>;
+
+// Whose push needs nobody to take what it brings.
+template <class R>
+class BufferTest : public RingTest<R> {};
+using buffers = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
+                               boost_ring<letter>>;
 
 struct ring_name {
   template <class R>
@@ -86,6 +97,7 @@ struct ring_name {
 };
 
 TYPED_TEST_SUITE(RingTest, rings, ring_name);
+TYPED_TEST_SUITE(BufferTest, buffers, ring_name);
 
 TYPED_TEST(RingTest, MeetsTheConcept) { static_assert(ring<TypeParam>); }
 
@@ -101,10 +113,10 @@ TYPED_TEST(RingTest, NewRingIsEmpty) {
   letter m;
   EXPECT_EQ(ring.try_pop(m), status::empty);
   EXPECT_EQ(ring.size_approx(), 0u);
-  EXPECT_EQ(ring.capacity(), 4u);
+  EXPECT_EQ(ring.capacity(), this->room(4));
 }
 
-TYPED_TEST(RingTest, PopReturnsWhatWasPushed) {
+TYPED_TEST(BufferTest, PopReturnsWhatWasPushed) {
   auto segment = this->make(4);
   auto ring = this->attach(segment);
   ASSERT_EQ(ring.try_push(letter::make(3, 42)), status::ok);
@@ -116,7 +128,7 @@ TYPED_TEST(RingTest, PopReturnsWhatWasPushed) {
   EXPECT_TRUE(m.whole());
 }
 
-TYPED_TEST(RingTest, HoldsExactlyItsCapacityThenSaysFull) {
+TYPED_TEST(BufferTest, HoldsExactlyItsCapacityThenSaysFull) {
   for (const std::uint64_t capacity : {1u, 2u, 4u, 64u, 1024u, 32768u}) {
     auto segment = this->make(capacity);
     auto ring = this->attach(segment);
@@ -135,7 +147,7 @@ TYPED_TEST(RingTest, HoldsExactlyItsCapacityThenSaysFull) {
   }
 }
 
-TYPED_TEST(RingTest, KeepsOrderOverManyLaps) {
+TYPED_TEST(BufferTest, KeepsOrderOverManyLaps) {
   for (const std::uint64_t capacity : {1u, 2u, 8u}) {
     auto segment = this->make(capacity);
     auto ring = this->attach(segment);
@@ -165,7 +177,7 @@ TYPED_TEST(RingTest, BatchOfNothingIsOkAndDoesNothing) {
   EXPECT_EQ(ring.pop_n({}), (batch_result{status::ok, 0}));
 }
 
-TYPED_TEST(RingTest, BatchPushTakesWhatFitsAndSaysFull) {
+TYPED_TEST(BufferTest, BatchPushTakesWhatFitsAndSaysFull) {
   auto segment = this->make(4);
   auto ring = this->attach(segment);
   std::vector<letter> in;
@@ -178,7 +190,7 @@ TYPED_TEST(RingTest, BatchPushTakesWhatFitsAndSaysFull) {
   EXPECT_EQ(ring.try_pop_n(out), (batch_result{status::empty, 0}));
 }
 
-TYPED_TEST(RingTest, BatchesWrapAround) {
+TYPED_TEST(BufferTest, BatchesWrapAround) {
   auto segment = this->make(8);
   auto ring = this->attach(segment);
   std::uint64_t next = 0;
@@ -228,7 +240,7 @@ TYPED_TEST(RingTest, PushAfterCloseSaysClosed) {
   ring.close();
 }
 
-TYPED_TEST(RingTest, PopAfterCloseDrainsThenReportsClosed) {
+TYPED_TEST(BufferTest, PopAfterCloseDrainsThenReportsClosed) {
   auto segment = this->make(4);
   auto ring = this->attach(segment);
   for (std::uint64_t i = 0; i != 3; ++i) ASSERT_EQ(ring.try_push(letter::make(0, i)), status::ok);
@@ -243,7 +255,7 @@ TYPED_TEST(RingTest, PopAfterCloseDrainsThenReportsClosed) {
   EXPECT_EQ(ring.pop_n({&m, 1}), (batch_result{status::closed, 0}));
 }
 
-TYPED_TEST(RingTest, CloseWakesSleepers) {
+TYPED_TEST(BufferTest, CloseWakesSleepers) {
   auto empty = this->make(1);
   auto full = this->make(1);
   auto sender = this->attach(full);
@@ -260,7 +272,7 @@ TYPED_TEST(RingTest, CloseWakesSleepers) {
   EXPECT_TRUE(pusher.succeeded());
 }
 
-TYPED_TEST(RingTest, TimedCallsTimeOutNotBeforeTheirDeadline) {
+TYPED_TEST(BufferTest, TimedCallsTimeOutNotBeforeTheirDeadline) {
   auto segment = this->make(1);
   auto ring = this->attach(segment);
   letter m = letter::make(0, 0);
@@ -291,7 +303,7 @@ TYPED_TEST(RingTest, SleepingConsumerIsWokenByAnotherProcess) {
 
 TYPED_TEST(RingTest, NamedRingIsOpenedByAnotherProcess) {
   const scratch at = scratch::posix();
-  auto segment = shared_ring<TypeParam>::create(*at, {64, 4, 0600});
+  auto segment = shared_ring<TypeParam>::create(*at, {this->room(64), 4, 0600});
   ASSERT_TRUE(segment) << segment.error().message;
   child producer([&] {
     auto theirs = shared_ring<TypeParam>::open(*at);
@@ -316,10 +328,11 @@ TYPED_TEST(RingTest, NamedRingIsOpenedByAnotherProcess) {
 }
 
 TYPED_TEST(RingTest, ManyProcessesLoseDuplicateAndTearNothing) {
-  constexpr std::uint64_t each = 20000;
+  constexpr bool rendezvous = TypeParam::kind == "rendezvous_ring";  // where each message wakes somebody
+  constexpr std::uint64_t each = rendezvous ? 2000 : 20000;
   const std::uint32_t producers = this->one_to_one ? 1 : 3;
   const std::uint32_t consumers = this->one_to_one ? 1 : 2;
-  for (const std::uint64_t capacity : {1u, 2u, 64u}) {
+  for (const std::uint64_t capacity : rendezvous ? std::vector{0u} : std::vector{1u, 2u, 64u}) {
     auto segment = this->make(capacity);
     auto report = shared_ring<mutex_ring<letter>>::create(location::anonymous(), {8, 16, 0600});
     ASSERT_TRUE(report);
@@ -372,7 +385,7 @@ TYPED_TEST(RingTest, ManyProcessesLoseDuplicateAndTearNothing) {
   }
 }
 
-TYPED_TEST(RingTest, ProcessesThatPushAndPopInTurnComeOutEven) {
+TYPED_TEST(BufferTest, ProcessesThatPushAndPopInTurnComeOutEven) {
   if (this->one_to_one) GTEST_SKIP() << "a role of an spsc_ring belongs to one process at a time";
   auto segment = this->make(4);
   std::vector<child> children;
@@ -424,20 +437,16 @@ TYPED_TEST(RingTest, ThreadsOverOneMappingAgree) {
 
 TYPED_TEST(RingTest, AnotherShapeUnderTheNameIsRefusedWithBothInTheMessage) {
   const scratch at = scratch::posix();
-  const auto made = shared_ring<TypeParam>::create(*at, {64, 4, 0600});
+  const auto made = shared_ring<TypeParam>::create(*at, {this->room(64), 4, 0600});
   ASSERT_TRUE(made);
-  EXPECT_TRUE(shared_ring<TypeParam>::open_or_create(*at, {64, 4, 0600}));
-  const auto other = shared_ring<TypeParam>::open_or_create(*at, {128, 4, 0600});
+  EXPECT_TRUE(shared_ring<TypeParam>::open_or_create(*at, {this->room(64), 4, 0600}));
   using other_ring = std::conditional_t<TypeParam::kind == "mutex_ring", mpmc_ring<letter>, mutex_ring<letter>>;
-  const auto members = shared_ring<TypeParam>::open_or_create(*at, {64, 5, 0600});
+  const auto members = shared_ring<TypeParam>::open_or_create(*at, {this->room(64), 5, 0600});
   const auto kind = shared_ring<other_ring>::open(*at);
   const auto type = shared_ring<mutex_ring<int>>::open(*at);
-  ASSERT_FALSE(other);
-  EXPECT_EQ(other.error().code, errc::incompatible);
-  EXPECT_NE(other.error().message.find("of 64 x"), std::string::npos) << other.error().message;
-  EXPECT_NE(other.error().message.find("of 128 x"), std::string::npos) << other.error().message;
   ASSERT_FALSE(members);
   EXPECT_EQ(members.error().code, errc::incompatible);
+  EXPECT_NE(members.error().message.find("of " + std::to_string(this->room(64)) + " x"), std::string::npos);
   EXPECT_NE(members.error().message.find("for 5 members;"), std::string::npos) << members.error().message;
   ASSERT_FALSE(kind);
   EXPECT_EQ(kind.error().code, errc::incompatible);
@@ -445,9 +454,19 @@ TYPED_TEST(RingTest, AnotherShapeUnderTheNameIsRefusedWithBothInTheMessage) {
   EXPECT_EQ(type.error().code, errc::incompatible);
 }
 
+TYPED_TEST(BufferTest, AnotherCapacityUnderTheNameIsRefusedWithBothInTheMessage) {
+  const scratch at = scratch::posix();
+  ASSERT_TRUE(shared_ring<TypeParam>::create(*at, {64, 4, 0600}));
+  const auto other = shared_ring<TypeParam>::open_or_create(*at, {128, 4, 0600});
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, errc::incompatible);
+  EXPECT_NE(other.error().message.find("of 64 x"), std::string::npos) << other.error().message;
+  EXPECT_NE(other.error().message.find("of 128 x"), std::string::npos) << other.error().message;
+}
+
 TYPED_TEST(RingTest, ADamagedHeaderIsRefused) {
   const scratch at = scratch::posix();
-  const auto made = shared_ring<TypeParam>::create(*at, {64, 4, 0600});
+  const auto made = shared_ring<TypeParam>::create(*at, {this->room(64), 4, 0600});
   ASSERT_TRUE(made) << made.error().message;
   auto& header = *static_cast<ring_header*>(made->memory().base());
   const ring_header sound = header;
@@ -505,7 +524,7 @@ TYPED_TEST(RingTest, ASegmentThatHoldsNoRingIsForeign) {
 TYPED_TEST(RingTest, IsPrivateToItsOwnerUnlessAskedOtherwise) {
   const scratch at = scratch::posix();
   const mode_t before = ::umask(0);
-  const auto made = shared_ring<TypeParam>::create(*at, {.capacity = 64});
+  const auto made = shared_ring<TypeParam>::create(*at, {.capacity = this->room(64)});
   ::umask(before);
   ASSERT_TRUE(made) << made.error().message;
   struct stat info {};
@@ -879,7 +898,7 @@ TEST(MpmcRing, GoesOnWherePositionsWrap) {
   }
 }
 
-TYPED_TEST(RingTest, TakesACapacityUpToItsLimitAndNoMore) {
+TYPED_TEST(BufferTest, TakesACapacityUpToItsLimitAndNoMore) {
   const std::map<std::string_view, std::uint64_t> most{{"mpmc_ring", std::uint64_t{1} << 31},
                                                        {"spsc_ring", std::uint64_t{1} << 31},
                                                        {"mutex_ring", std::uint64_t{1} << 31},
@@ -893,9 +912,9 @@ TYPED_TEST(RingTest, TakesACapacityUpToItsLimitAndNoMore) {
 }
 
 TYPED_TEST(RingTest, TakesAsManyMembersAsItsLimitAndNoMore) {
-  EXPECT_TRUE(shared_ring<TypeParam>::create(location::anonymous(), {2, 4096, 0600}));
+  EXPECT_TRUE(shared_ring<TypeParam>::create(location::anonymous(), {this->room(2), 4096, 0600}));
   for (const std::uint32_t members : {0u, 4097u}) {
-    const auto made = shared_ring<TypeParam>::create(location::anonymous(), {2, members, 0600});
+    const auto made = shared_ring<TypeParam>::create(location::anonymous(), {this->room(2), members, 0600});
     ASSERT_FALSE(made) << members;
     EXPECT_EQ(made.error().code, errc::bad_argument);
     EXPECT_NE(made.error().message.find("members " + std::to_string(members)), std::string::npos)
@@ -903,11 +922,210 @@ TYPED_TEST(RingTest, TakesAsManyMembersAsItsLimitAndNoMore) {
   }
 }
 
-TYPED_TEST(RingTest, RefusesACapacityOfNothing) {
+TYPED_TEST(BufferTest, RefusesACapacityOfNothing) {
   const auto made = shared_ring<TypeParam>::create(location::anonymous(), {0, 1, 0600});
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, errc::bad_argument);
   EXPECT_NE(made.error().message.find("capacity 0"), std::string::npos) << made.error().message;
+  EXPECT_NE(made.error().message.find("; rendezvous_ring has that"), std::string::npos) << made.error().message;
+}
+
+// A push and a pop of another process that wait for somebody.
+class RendezvousTest : public RingTest<rendezvous_ring<letter>> {
+ protected:
+  using handle = shared_ring<rendezvous_ring<letter>>::handle;
+
+  explicit RendezvousTest(delivery on_death = delivery::redeliver)
+      : segment_(*shared_ring<rendezvous_ring<letter>>::create(location::anonymous(),
+                                                               {.capacity = 0, .members = 4, .on_death = on_death})) {}
+
+  // Returns when it sleeps in `call`, which is then to return true.
+  child waiting(std::function<bool(handle&)> call) {
+    const int before = *about_to_call_;
+    child c([this, &call] {
+      auto mine = attach(segment_);
+      ++*about_to_call_;
+      return call(mine);
+    });
+    EXPECT_TRUE(reached([&] { return *about_to_call_ != before && asleep(c.pid()); }));
+    return c;
+  }
+  child pushing(std::uint64_t number) {
+    return waiting([=](handle& mine) { return mine.push(letter::make(0, number)) == status::ok; });
+  }
+  child popping(std::uint64_t number) {
+    return waiting([=](handle& mine) {
+      letter m;
+      return mine.pop(m) == status::ok && m.number == number && m.whole();
+    });
+  }
+  static void kill(child& c) {
+    ASSERT_EQ(::kill(c.pid(), SIGKILL), 0);
+    EXPECT_FALSE(c.succeeded());
+  }
+  // Is passed `number` while it is stopped in a pop, and killed.
+  void kill_with_message(handle& sender, std::uint64_t number) {
+    child victim = popping(number);
+    ASSERT_EQ(::kill(victim.pid(), SIGSTOP), 0);
+    ASSERT_EQ(sender.push(letter::make(0, number)), status::ok);
+    kill(victim);
+  }
+
+  shared_ring<rendezvous_ring<letter>> segment_;
+  shared<std::atomic<int>> about_to_call_;
+};
+
+TEST_F(RendezvousTest, HasNoOtherCapacity) {
+  for (const std::uint64_t capacity : {std::uint64_t{1}, std::uint64_t{1} << 63}) {
+    const std::string why = rendezvous_ring<letter>::refuse({capacity, 1});
+    EXPECT_NE(why.find("capacity " + std::to_string(capacity) + " is not 0"), std::string::npos) << why;
+  }
+}
+
+TEST_F(RendezvousTest, APushIsOverWhenItsMessageHasBeenTaken) {
+  auto ring = attach(segment_);
+  child pusher = pushing(7);
+  EXPECT_EQ(ring.size_approx(), 0u);
+  EXPECT_TRUE(pusher.running());
+  letter m;
+  ASSERT_EQ(ring.try_pop(m), status::ok);
+  EXPECT_EQ(m.number, 7u);
+  EXPECT_TRUE(m.whole());
+  EXPECT_TRUE(pusher.succeeded());
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+}
+
+TEST_F(RendezvousTest, ATryMeetsThoseWhoWaitAndNobodyElse) {
+  auto ring = attach(segment_);
+  EXPECT_EQ(ring.try_push(letter::make(0, 1)), status::full);
+  letter m;
+  EXPECT_EQ(ring.try_pop(m), status::empty) << "what was refused does not come";
+  child popper = popping(2);
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+  EXPECT_EQ(ring.try_push(letter::make(0, 2)), status::ok);
+  EXPECT_EQ(ring.try_push(letter::make(0, 3)), status::full);
+  EXPECT_TRUE(popper.succeeded());
+  child pusher = pushing(4);
+  EXPECT_EQ(ring.try_push(letter::make(0, 5)), status::full);
+  EXPECT_EQ(ring.try_pop(m), status::ok);
+  EXPECT_EQ(m.number, 4u);
+  EXPECT_TRUE(pusher.succeeded());
+}
+
+TEST_F(RendezvousTest, WhoHasWaitedLongestIsServedFirst) {
+  auto ring = attach(segment_);
+  std::vector<child> all;
+  for (std::uint64_t i = 0; i != 3; ++i) all.push_back(pushing(i));
+  std::array<letter, 5> some;
+  ASSERT_EQ(ring.try_pop_n(some), (batch_result{status::ok, 3}));
+  for (std::uint64_t i = 0; i != 3; ++i) EXPECT_EQ(some[i].number, i);
+  for (child& c : all) EXPECT_TRUE(c.succeeded());
+  all.clear();
+  for (std::uint64_t i = 0; i != 3; ++i) all.push_back(popping(i));
+  std::vector<letter> letters;
+  for (std::uint64_t i = 0; i != 5; ++i) letters.push_back(letter::make(0, i));
+  EXPECT_EQ(ring.try_push_n(letters), (batch_result{status::full, 3}));
+  for (child& c : all) EXPECT_TRUE(c.succeeded());
+}
+
+TEST_F(RendezvousTest, WhoGivesUpIsNotMet) {
+  auto ring = attach(segment_);
+  letter m;
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(ring.push_for(letter::make(0, 1), 20ms), status::timed_out);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 20ms);
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+  const auto again = std::chrono::steady_clock::now();
+  EXPECT_EQ(ring.pop_until(m, deadline::at(again + 20ms)), status::timed_out);
+  EXPECT_GE(std::chrono::steady_clock::now() - again, 20ms);
+  EXPECT_EQ(ring.try_push(letter::make(0, 1)), status::full);
+  EXPECT_EQ(ring.push_n_for({&m, 1}, -1s), (batch_result{status::timed_out, 0}));
+  EXPECT_EQ(ring.pop_n_for({&m, 1}, -1s), (batch_result{status::timed_out, 0}));
+  child popper = popping(2);
+  EXPECT_EQ(ring.push_for(letter::make(0, 2), 0s), status::ok) << "a deadline that has passed still gets one try";
+  EXPECT_TRUE(popper.succeeded());
+}
+
+TEST_F(RendezvousTest, CloseTellsThoseWhoWait) {
+  child pusher = waiting([](handle& mine) { return mine.push(letter::make(0, 1)) == status::closed; });
+  child other = waiting([](handle& mine) { return mine.push_for(letter::make(0, 2), 1h) == status::closed; });
+  auto ring = attach(segment_);
+  ring.close();
+  EXPECT_TRUE(pusher.succeeded());
+  EXPECT_TRUE(other.succeeded());
+  letter m;
+  EXPECT_EQ(ring.try_pop(m), status::closed);
+  EXPECT_EQ(ring.pop(m), status::closed);
+  EXPECT_EQ(ring.pop_n({&m, 1}), (batch_result{status::closed, 0}));
+  auto another = make(0);
+  child popper([&] { return attach(another).pop(m) == status::closed; });
+  attach(another).close();
+  EXPECT_TRUE(popper.succeeded());
+}
+
+TEST_F(RendezvousTest, TheDeadAreNotMet) {
+  auto ring = attach(segment_);
+  child pusher = pushing(1);
+  kill(pusher);
+  letter m;
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+  EXPECT_EQ(segment_.recovered().pushes_undone, 1u);
+  child popper = popping(1);
+  kill(popper);
+  EXPECT_EQ(ring.try_push(letter::make(0, 2)), status::full);
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+}
+
+TEST_F(RendezvousTest, WhatADeadReceiverWasPassedGoesToTheOneThatSleeps) {
+  auto ring = attach(segment_);
+  child victim = popping(7);
+  ASSERT_EQ(::kill(victim.pid(), SIGSTOP), 0);
+  child next = waiting([](handle& mine) {
+    letter m;
+    return mine.pop(m) == status::redelivered && m.number == 7 && m.whole();
+  });
+  ASSERT_EQ(ring.push(letter::make(0, 7)), status::ok) << "the first one has it, though it is stopped";
+  EXPECT_TRUE(next.running());
+  kill(victim);
+  EXPECT_TRUE(next.succeeded());
+  EXPECT_EQ(segment_.recovered().messages_redelivered, 1u);
+}
+
+// Nobody sees to it before all places are taken anew, and by members that only push.
+TEST_F(RendezvousTest, WhatADeadReceiverWasPassedOutlivesItsPlace) {
+  auto ring = attach(segment_);
+  kill_with_message(ring, 7);
+  auto second = attach(segment_);
+  auto third = attach(segment_);
+  auto last = attach(segment_);
+  EXPECT_EQ(ring.try_push(letter::make(0, 8)), status::full);
+  for (handle* h : {&ring, &second, &third, &last}) {
+    EXPECT_EQ(h->push_for(letter::make(0, 9), -1s), status::timed_out);
+  }
+  second.close();
+  letter m;
+  EXPECT_EQ(third.pop(m), status::redelivered);
+  EXPECT_EQ(m.number, 7u);
+  EXPECT_EQ(third.pop(m), status::closed);
+}
+
+class DroppingRendezvousTest : public RendezvousTest {
+ protected:
+  DroppingRendezvousTest() : RendezvousTest(delivery::drop) {}
+};
+
+TEST_F(DroppingRendezvousTest, WhatADeadReceiverWasPassedIsGone) {
+  auto ring = attach(segment_);
+  kill_with_message(ring, 7);
+  letter m;
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+  EXPECT_EQ(segment_.recovered().messages_dropped, 1u);
+  kill_with_message(ring, 8);
+  auto second = attach(segment_);
+  auto third = attach(segment_);
+  auto last = attach(segment_);
+  EXPECT_EQ(ring.try_pop(m), status::empty);
+  EXPECT_EQ(segment_.recovered().messages_dropped, 2u);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include "millrace/boost_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
+#include "millrace/rendezvous_ring.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
@@ -45,7 +46,7 @@ class TruncationTest : public testing::Test {
   using ring = shared_ring<R>;
   using handle = typename ring::handle;
 
-  static constexpr ring_options options{.capacity = 8, .members = 4};
+  static constexpr ring_options options{.capacity = R::kind == "rendezvous_ring" ? 0 : 8, .members = 4};
   static constexpr status last = R::kind == "boost_ring" ? status::closed : status::corrupt;
 
   TruncationTest() : ring_(*ring::create(*at_, options)) {}
@@ -113,11 +114,14 @@ struct ring_name {
 };
 
 using rings = testing::Types<mpmc_ring<page_of_text>, spsc_ring<page_of_text>, mutex_ring<page_of_text>,
-                             semaphore_ring<page_of_text>, boost_ring<page_of_text>>;
+                             semaphore_ring<page_of_text>, boost_ring<page_of_text>, rendezvous_ring<page_of_text>>;
 TYPED_TEST_SUITE(TruncationTest, rings, ring_name);
 
 TYPED_TEST(TruncationTest, AllOfIt) { this->truncate_to(0); }
-TYPED_TEST(TruncationTest, ItsSlots) { this->truncate_to(8192); }
+TYPED_TEST(TruncationTest, ItsSlots) {
+  if (TypeParam::kind == "rendezvous_ring") GTEST_SKIP() << "a try that meets nobody touches none";
+  this->truncate_to(8192);
+}
 
 TYPED_TEST(TruncationTest, UnderBlockingCallsAndBatches) {
   this->truncate_under({[](typename TestFixture::handle& h) {
@@ -134,6 +138,7 @@ TYPED_TEST(TruncationTest, UnderBlockingCallsAndBatches) {
 // Before it has gone round once: calls that were under way commit into what is there now.
 TYPED_TEST(TruncationTest, AfterAFewMessages) {
   if (TypeParam::kind == "boost_ring") GTEST_SKIP() << "it takes what an overtaken call commits for a message";
+  if (TypeParam::kind == "rendezvous_ring") GTEST_SKIP() << "it keeps no message";
   for (const bool pushing : {true, false}) {
     const scratch at = scratch::posix();
     auto segment = TestFixture::ring::create(*at, TestFixture::options);

@@ -212,6 +212,12 @@ class mortality {
     run_as({.now = stage::living, .left = never, .to_payload = true}, body);
   }
 
+  // It dies before it first waits for somebody.
+  template <class Body>
+  static void run_to_wait(Body&& body) {
+    run_as({.now = stage::living, .left = never, .to_wait = true}, body);
+  }
+
   // The calling thread begins a call of a ring.
   static void begin_call() noexcept {
     mine().commits = 0;
@@ -219,7 +225,7 @@ class mortality {
   }
 
   // How often the calling thread has done the step by which its call pushes or pops,
-  // since begin_call: a store of that function which is the last of it.
+  // since begin_call: a store, or a CAS, of that function which is the last of it.
   static unsigned commits() noexcept { return mine().commits; }
 
   static void step(site s, what kind = what::other) {
@@ -239,8 +245,14 @@ class mortality {
     f.last = {s, kind};
   }
 
+  // The calling thread has just changed a word, by a CAS.
+  static void updated(site s) {
+    if (mine().now != stage::immortal) mine().last = {s, what::store};
+  }
+
   static void before_wait(site s) {
-    if (mine().now == stage::lingering) die(s);
+    const fate& f = mine();
+    if (f.now == stage::lingering || (f.now == stage::living && f.to_wait)) die(s);
   }
 
   // The end of `thread` is awaited: it does no further step. What it knew then, of all
@@ -271,6 +283,7 @@ class mortality {
     stage now = stage::immortal;
     unsigned left = 0;  // steps before death, or the mark
     bool to_payload = false;
+    bool to_wait = false;
     std::function<void()> mark{};
     unsigned after = 0;  // the mark, likewise
     bool marked = false;
@@ -396,6 +409,7 @@ struct relacy_platform {
       const bool done =
           (*object_).compare_exchange(rl::bool_t<Weak>(), expected, desired, to_relacy(strong_enough(success, failure)),
                                       to_relacy(failure), info(s));
+      if (done) mortality::updated(s);
       told(done ? step::kind::update : step::kind::failed_compare, s, expected);
       return done;
     }

@@ -20,6 +20,7 @@
 #include "millrace/in_place.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/platform.h"
+#include "millrace/rendezvous_ring.h"
 #include "millrace/result.h"
 #include "millrace/ring.h"
 #include "millrace/roster.h"
@@ -281,6 +282,10 @@ class channel : protected shared_ring<stream<Ring>> {
     return channel(*std::move(of));
   }
 };
+
+// One of no capacity, {.capacity = 0}: a push returns when a receiver has the message.
+template <message T>
+using rendezvous = channel<T, rendezvous_ring<T>>;
 
 }  // namespace millrace
 

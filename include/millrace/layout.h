@@ -60,8 +60,8 @@ std::size_t ring_offset(const geometry& g) noexcept;
 void write_header(void* base, const ring_description& d) noexcept;
 
 // Reads the header of a segment of `size` bytes. An error if it is not one for
-// `expected`'s kind and message type; the message says what was found. A capacity
-// of zero in `expected` accepts whatever shape is there.
+// `expected`'s kind and message type; the message says what was found. The
+// geometry any_shape in `expected` accepts whatever shape is there.
 result<geometry> read_header(const void* base, std::size_t size, const ring_description& expected,
                              const std::string& object);
 

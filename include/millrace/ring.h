@@ -34,7 +34,7 @@ enum class fidelity : std::uint8_t {
 // Shape of a ring, fixed at creation. An attached handle keeps a copy in private
 // memory and never reads it from the segment again.
 struct geometry {
-  std::uint64_t capacity = 0;  // messages it holds when full
+  std::uint64_t capacity = 0;  // messages it holds when full; 0: rendezvous_ring.h
   std::uint32_t members = 1;   // handles that may be attached at once
   delivery on_death = delivery::redeliver;
   bool keep_open = false;                            // of a channel: see channel.h
@@ -43,6 +43,9 @@ struct geometry {
 
   friend bool operator==(const geometry&, const geometry&) = default;
 };
+
+// For an opener: that of no ring.
+inline constexpr geometry any_shape{.members = 0};
 
 // A ring is a *handle* in private memory onto state in shared memory. One handle
 // belongs to one thread at a time; a child of fork attaches its own.

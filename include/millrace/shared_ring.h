@@ -41,6 +41,7 @@ struct ring_options {
 template <ring Ring>
 std::string refuse(const geometry& g) {
   std::string why = Ring::refuse(g);
+  if (!why.empty() && g.capacity == 0) why += "; rendezvous_ring has that";
   if (why.empty() && (g.members < 1 || g.members > max_members)) {
     why = "members " + std::to_string(g.members) + " is not from 1 to " + std::to_string(max_members);
   }
@@ -115,7 +116,7 @@ class shared_ring {
   }
 
   // Whatever its capacity; errc::incompatible if it holds another kind of ring or message.
-  static result<shared_ring> open(const location& where) { return checked(shared_memory::open(where), {}); }
+  static result<shared_ring> open(const location& where) { return checked(shared_memory::open(where), any_shape); }
 
   // errc::incompatible if it is there with another capacity or number of members.
   static result<shared_ring> open_or_create(const location& where, const ring_options& options = {}) {
@@ -125,7 +126,7 @@ class shared_ring {
   }
 
   // A memfd that was inherited or received; the descriptor stays the caller's.
-  static result<shared_ring> adopt(int descriptor) { return checked(shared_memory::adopt(descriptor), {}); }
+  static result<shared_ring> adopt(int descriptor) { return checked(shared_memory::adopt(descriptor), any_shape); }
 
   // Takes a member's place: a free one, or that of one that was killed, once what it
   // held is settled. errc::limit if all are taken by the living. The first call in

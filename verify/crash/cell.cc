@@ -77,6 +77,8 @@ sleeper sleeper_of(const cell& c) {
   return sleeper::popper;
 }
 
+std::uint64_t capacity_of(const ring_type& r) { return r.rendezvous ? 0 : capacity; }
+
 // How many messages are in the ring before the operation.
 std::uint32_t held_before(const cell& c) {
   switch (c.from) {
@@ -245,7 +247,7 @@ class scene {
   static constexpr std::uint32_t members = 4;
 
   workplace prepare_place(const cell& c) {
-    workplace at{.type = c.ring, .options = {.capacity = capacity, .members = members}};
+    workplace at{.type = c.ring, .options = {.capacity = capacity_of(*c.ring), .members = members}};
     if (c.what->creates()) {
       own_shared_memory();
       at.where = c.what->sysv ? location::sysv(0x6d72) : location::posix("millrace-crash");
@@ -449,11 +451,13 @@ class scene {
     const status first = receive(old_, {.what = verb::drain}, survivors, "draining");
     if (first != status::empty && !(closes && first == status::closed)) drained(old_, first, status::empty);
     if (closes) return finish_closing();
-    const status more = send(*fresh_, {.what = verb::fill, .count = capacity, .producer = freshs}, "refilling");
+    const std::uint64_t most = capacity_of(*c_.ring);
+    const status more =
+        send(*fresh_, {.what = verb::fill, .count = static_cast<std::uint32_t>(most), .producer = freshs}, "refilling");
     const std::uint64_t room = fresh_->mail().count;
-    if (more != status::full || room != capacity) {
+    if (more != status::full || room != most) {
       throw failure{
-          fmt::format("there is room for {} of {} messages; one more push says {}", room, capacity, to_string(more))};
+          fmt::format("there is room for {} of {} messages; one more push says {}", room, most, to_string(more))};
     }
     drained(old_, receive(old_, {.what = verb::drain}, survivors, "draining"), status::empty);
     if (c_.what->what == verb::join || c_.what->what == verb::leave) count_places();
@@ -501,6 +505,8 @@ std::span<const operation> operations() { return table; }
 bool possible(const cell& c) {
   if ((is_in_place(c.what->what) || (c.what->dead && is_in_place(*c.what->dead))) && !c.ring->in_place) return false;
   if (c.what->creates()) return c.from == state::empty;
+  // It is always empty, and full; and who was killed in a try has left nothing.
+  if (c.ring->rendezvous) return c.from == state::empty && !c.what->dead;
   if (c.what->dead) {
     // Where the first victim has something to do, and the second meets it.
     if (c.what->what == verb::try_push) return c.from == state::full;

@@ -76,7 +76,11 @@ INSTANTIATE_TEST_SUITE_P(Matrix, SurvivingTest,
                                          named_cell{"mpmc_ring", "peek-after-pop", state::one, blow::kill, 29},
                                          named_cell{"mpmc_ring", "select_pop", state::empty, blow::kill, 3},
                                          named_cell{"semaphore_ring", "select_push", state::full, blow::kill, 5},
-                                         named_cell{"mpmc_ring", "leave", state::one, blow::kill}),
+                                         named_cell{"mpmc_ring", "leave", state::one, blow::kill},
+                                         named_cell{"rendezvous_ring", "push", state::empty, blow::kill, 17},
+                                         named_cell{"rendezvous_ring", "pop", state::empty, blow::kill, 17},
+                                         named_cell{"rendezvous_ring", "push+sleeper", state::empty, blow::kill, 17},
+                                         named_cell{"rendezvous_ring", "pop+sleeper", state::empty, blow::stop, 17}),
                          test_name);
 
 // From thousands of instructions, a few.

@@ -9,6 +9,7 @@
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/platform.h"
+#include "millrace/rendezvous_ring.h"
 #include "millrace/roster.h"
 #include "millrace/select.h"
 #include "millrace/semaphore_ring.h"
@@ -115,13 +116,16 @@ constexpr ring_type type(bool one_to_one = false, bool mortal = false) {
           one_to_one,
           mortal,
           writes_in_place<Ring>,
+          Ring::kind == "rendezvous_ring",
           segment_of<Ring>::template make<shared_ring<Ring>::create>,
           segment_of<Ring>::template make<shared_ring<Ring>::open_or_create>};
 }
 
 constexpr std::array table{
-    type<spsc_ring<parcel>>(true), type<mutex_ring<parcel>>(),           type<semaphore_ring<parcel>>(),
-    type<mpmc_ring<parcel>>(),     type<spin_ring<parcel>>(false, true), type<boost_ring<parcel>>(false, true),
+    type<spsc_ring<parcel>>(true),         type<mutex_ring<parcel>>(),
+    type<semaphore_ring<parcel>>(),        type<mpmc_ring<parcel>>(),
+    type<rendezvous_ring<parcel>>(),       type<spin_ring<parcel>>(false, true),
+    type<boost_ring<parcel>>(false, true),
 };
 
 }  // namespace

@@ -68,6 +68,7 @@ struct ring_type {
   bool one_to_one;  // one producer and one consumer at a time
   bool mortal;      // its users do not survive a death
   bool in_place;    // messages can be written and read where they lie
+  bool rendezvous;  // it has no capacity
   result<std::unique_ptr<segment>> (*create)(const location& where, const ring_options& options);
   result<std::unique_ptr<segment>> (*open_or_create)(const location& where, const ring_options& options);
 };

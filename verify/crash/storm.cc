@@ -206,7 +206,7 @@ std::string describe_end(int how) {
 class storm {
  public:
   explicit storm(const weather& w) : weather_(w), random_(w.seed), side_(w.ring->one_to_one ? 1 : 2) {
-    auto made = w.ring->create(location::anonymous(), {.capacity = slots, .members = places});
+    auto made = w.ring->create(location::anonymous(), {.capacity = w.ring->rendezvous ? 0 : slots, .members = places});
     if (!made) throw std::runtime_error(made.error().message);
     ring_ = *std::move(made);
   }

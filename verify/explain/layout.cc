@@ -40,6 +40,12 @@ std::string permits(const bits& b) {
 }
 
 // robust_mutex's.
+// rendezvous_ring's words: a ticket, two bits.
+std::string ticket(const bits& b) {
+  static constexpr const char* states[] = {"", " waits", " passed", " orphaned"};
+  const std::uint64_t word = b.words[0];
+  return word == 0 ? "–" : std::to_string(word >> 2) + states[word & 3];
+}
 std::string lock_word(const bits& b) {
   const std::uint64_t owner = b.words[0] & 0x1fff;
   return fmt::format("{}{}", owner == 0 ? "free" : fmt::format("{}'s", static_cast<char>('A' + owner - 1)),
@@ -235,6 +241,23 @@ layout semaphore_ring_layout(std::size_t capacity) {
                    {"closed", number},
                    {"deaths recounted", number}},
                   7, 6, capacity);
+}
+
+layout rendezvous_ring_layout(std::size_t members) {
+  std::vector<variable> all = {
+      {"mutex", lock_word}, {"mutex's waiters", epoch_and_sleepers}, {"ticket", ticket}, {"closed", number}};
+  for (std::size_t i = 0; i != members; ++i) {
+    const auto who = static_cast<char>('A' + i);
+    all.push_back({fmt::format("{}'s offer", who), ticket});
+    all.push_back({fmt::format("{}'s ask", who), ticket});
+    all.push_back({fmt::format("{}'s sleep", who), epoch_and_sleepers});
+  }
+  for (std::size_t i = 0; i != members; ++i) {
+    const auto who = static_cast<char>('A' + i);
+    all.push_back({fmt::format("{}'s message", who), parcel, true});
+    all.push_back({fmt::format("passed to {}", who), parcel, true});
+  }
+  return words(std::move(all));
 }
 
 layout event_layout(std::vector<variable> beside) {

@@ -55,6 +55,7 @@ layout mpmc_layout(std::size_t capacity, std::size_t members);
 layout spsc_layout(std::size_t capacity);
 layout mutex_ring_layout(std::size_t capacity);
 layout semaphore_ring_layout(std::size_t capacity);
+layout rendezvous_ring_layout(std::size_t members);
 
 }  // namespace verify::explain
 

@@ -22,6 +22,7 @@ layout layout_of(const model& m, std::size_t threads) {
   if (m.about == "spsc_ring") return with_roster(spsc_layout(m.capacity), members);
   if (m.about == "mutex_ring") return with_roster(mutex_ring_layout(m.capacity), members);
   if (m.about == "semaphore_ring") return with_roster(semaphore_ring_layout(m.capacity), members);
+  if (m.about == "rendezvous_ring") return with_roster(rendezvous_ring_layout(members), members);
   if (m.about == "attendance" && m.capacity != 0) {
     return with_roster(with_attendance(mpmc_layout(m.capacity, members), members), members);
   }

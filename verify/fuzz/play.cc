@@ -16,6 +16,7 @@
 #include "millrace/layout.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
+#include "millrace/rendezvous_ring.h"
 #include "millrace/roster.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
@@ -171,7 +172,7 @@ class game {
     member& who = members_[place];
     who.ring.reset();
     who.dies_in.reset();
-    const auto shape = inspect<R>(segment_.get(), size_, {}, "segment");
+    const auto shape = inspect<R>(segment_.get(), size_, any_shape, "segment");
     if (!shape) {
       const std::string& text = shape.error().message;
       if (!enemy_.has_struck()) fail("a sound segment is refused");
@@ -300,6 +301,9 @@ void play(std::span<const std::uint8_t> script) {
   const std::uint64_t capacity = capacities[rest.take(1) % capacities.size()];
   const geometry shape{capacity, static_cast<std::uint32_t>(2 + rest.take(1) % 20),
                        kind / 4 % 2 == 0 ? delivery::redeliver : delivery::drop};
+  if (kind / 8 % 4 == 3) {
+    return play_on<rendezvous_ring<letter, hostile>>({0, shape.members, shape.on_death}, rest);
+  }
   switch (kind % 4) {
     case 0:
       return play_on<mpmc_ring<letter, hostile>>(shape, rest);

@@ -45,31 +45,55 @@ struct queue {
   }
 };
 
-// Depth-first over all orders, as Wing and Gong (1993) do.
-class search {
+// Which calls come before which, and which overlap.
+class call_order {
  public:
-  search(std::span<const call> calls, std::span<const std::uint64_t> left, std::size_t capacity, promise p)
-      : calls_(calls), left_(left), capacity_(capacity), promise_(p) {
+  call_order(std::span<const call> calls, enum promise::order o) : size_(calls.size()) {
     for (std::size_t i = 0; i != calls.size(); ++i) {
       for (std::size_t j = 0; j != calls.size(); ++j) {
         if (calls[i].thread == calls[j].thread) {
           if (j < i) before_[i] |= bit(j);
         } else {
-          if (comes_before(calls[j], calls[i])) before_[i] |= bit(j);
+          if (comes_before(calls[j], calls[i], o)) before_[i] |= bit(j);
           if (!happens_before(calls[j], calls[i]) && !happens_before(calls[i], calls[j])) overlapped_ |= bit(i);
         }
       }
     }
   }
 
+  static constexpr std::uint32_t bit(std::size_t i) { return std::uint32_t{1} << i; }
+  std::uint32_t all() const { return static_cast<std::uint32_t>((std::uint64_t{1} << size_) - 1); }
+
+  // Whether call `i` can be the next.
+  bool next(std::size_t i, std::uint32_t done) const { return (done & bit(i)) == 0 && (before_[i] & ~done) == 0; }
+  bool overlaps(std::size_t i) const { return (overlapped_ & bit(i)) != 0; }
+
+ private:
+  // Of different threads.
+  static bool happens_before(const call& a, const call& b) { return a.returned && b.knew[a.thread] >= a.reached; }
+  static bool comes_before(const call& a, const call& b, enum promise::order o) {
+    return o == promise::order::causal ? happens_before(a, b) : a.returned && a.ended < b.began;
+  }
+
+  std::size_t size_;
+  std::array<std::uint32_t, most_calls> before_{};
+  std::uint32_t overlapped_ = 0;
+};
+
+// Depth-first over all orders, as Wing and Gong (1993) do.
+class search {
+ public:
+  search(std::span<const call> calls, std::span<const std::uint64_t> left, std::size_t capacity, promise p)
+      : calls_(calls), left_(left), capacity_(capacity), promise_(p), order_(calls, p.order) {}
+
   bool from(std::uint32_t done, const queue& q) const {
-    if (done == all()) {
+    if (done == order_.all()) {
       queue end = q;
       end.skip_all();
       return end.starts_with(left_) && end.size == left_.size() && (end.dead_hands == 0 || promise_.drops);
     }
     for (std::size_t i = 0; i != calls_.size(); ++i) {
-      if ((done & bit(i)) != 0 || (before_[i] & ~done) != 0) continue;
+      if (!order_.next(i, done)) continue;
       queue next = q;
       if (happens(i, next) && from(done | bit(i), next)) return true;
       const bool may_keep_a_place = !calls_[i].returned || calls_[i].fate == call::fate::nothing;
@@ -81,14 +105,7 @@ class search {
   }
 
  private:
-  static constexpr std::uint32_t bit(std::size_t i) { return std::uint32_t{1} << i; }
-  std::uint32_t all() const { return static_cast<std::uint32_t>((std::uint64_t{1} << calls_.size()) - 1); }
-
-  // Of different threads.
-  static bool happens_before(const call& a, const call& b) { return a.returned && b.knew[a.thread] >= a.reached; }
-  bool comes_before(const call& a, const call& b) const {
-    return promise_.order == promise::order::causal ? happens_before(a, b) : a.returned && a.ended < b.began;
-  }
+  static constexpr std::uint32_t bit(std::size_t i) { return call_order::bit(i); }
 
   // What call `i` says, done to `q`: false if it can't be.
   bool happens(std::size_t i, queue& q) const {
@@ -167,15 +184,151 @@ class search {
     return true;
   }
 
-  bool overlaps(std::size_t i) const { return (overlapped_ & bit(i)) != 0; }
+  bool overlaps(std::size_t i) const { return order_.overlaps(i); }
   bool excused(std::size_t i) const { return promise_.failure == promise::failure::overlapping && overlaps(i); }
 
   std::span<const call> calls_;
   std::span<const std::uint64_t> left_;
   std::size_t capacity_;
   promise promise_;
-  std::array<std::uint32_t, most_calls> before_{};
-  std::uint32_t overlapped_ = 0;
+  call_order order_;
+};
+
+// The same where nothing is stored.
+class meeting_search {
+ public:
+  // What has come to pass: of each call that died, how many of its messages have been met.
+  struct point {
+    std::uint32_t done = 0;
+    std::array<std::uint8_t, most_calls> met{};
+    std::size_t offers_met = 0;
+    std::size_t asks_left = 0;
+    bool closed = false;
+    std::array<std::uint64_t, most_calls> in_dead_hands{};
+    std::size_t dead_hands = 0;
+  };
+
+  meeting_search(std::span<const call> calls, const waiting& before, const waiting& after, promise p)
+      : calls_(calls), before_(before), after_(after), promise_(p), order_(calls, p.order) {}
+
+  bool from(const point& now) const {
+    if (now.done == order_.all()) {
+      return std::ranges::equal(before_.offers.subspan(now.offers_met), after_.offers) &&
+             now.asks_left == after_.asks && (now.dead_hands == 0 || promise_.drops);
+    }
+    for (std::size_t i = 0; i != calls_.size(); ++i) {
+      if (order_.next(i, now.done) && (calls_[i].returned ? returned(i, now) : cut_short(i, now))) return true;
+    }
+    return false;
+  }
+
+ private:
+  static point with(point p, std::size_t done) {
+    p.done |= call_order::bit(done);
+    return p;
+  }
+  // One message of it has been met.
+  static point met(const call& c, std::size_t i, point p) {
+    if (c.returned) return with(p, i);
+    ++p.met[i];
+    return p;
+  }
+
+  bool returned(std::size_t i, const point& now) const {
+    const call& c = calls_[i];
+    switch (c.said) {
+      case status::busy:
+        return order_.overlaps(i) && from(with(now, i));
+      case status::timed_out:
+        return from(with(now, i));
+      case status::closed:
+        return now.closed && from(with(now, i));
+      case status::full:
+        return now.asks_left == 0 && !now.closed && from(with(now, i));
+      case status::empty:
+        if (c.asked == 0 && (now.closed || order_.overlaps(i)) && from(with(now, i))) return true;
+        return now.offers_met == before_.offers.size() && !now.closed && from(with(now, i));
+      case status::redelivered:
+        return !promise_.drops && inherits(i, now);
+      default:
+        break;
+    }
+    if (c.what == action::push) return pushes(i, now);
+    if (c.what == action::pop) return pops_waiting(i, now);
+    point closed = with(now, i);
+    closed.closed = true;
+    return from(closed);
+  }
+
+  bool cut_short(std::size_t i, const point& now) const {
+    const call& c = calls_[i];
+    const bool all_met = now.met[i] == c.asked;
+    if ((c.fate != call::fate::happened || all_met) && (c.fate != call::fate::nothing || now.met[i] == 0) &&
+        from(with(now, i))) {
+      return true;
+    }
+    if (c.what == action::close) {
+      point closed = with(now, i);
+      closed.closed = true;
+      return from(closed);
+    }
+    if (all_met || c.fate == call::fate::nothing) return false;
+    return c.what == action::push ? pushes(i, now) : pops_waiting(i, now) || inherits(i, now);
+  }
+
+  bool inherits(std::size_t i, const point& now) const {
+    for (std::size_t k = 0; k != now.dead_hands; ++k) {
+      if (calls_[i].returned && now.in_dead_hands[k] != calls_[i].ids[0]) continue;
+      point then = with(now, i);
+      then.in_dead_hands[k] = then.in_dead_hands[--then.dead_hands];
+      if (from(then)) return true;
+    }
+    return false;
+  }
+
+  bool pops_waiting(std::size_t i, const point& now) const {
+    if (now.closed || now.offers_met == before_.offers.size()) return false;
+    if (calls_[i].returned && before_.offers[now.offers_met] != calls_[i].ids[0]) return false;
+    point then = met(calls_[i], i, now);
+    ++then.offers_met;
+    return from(then);
+  }
+
+  bool pushes(std::size_t i, const point& now) const {
+    if (now.closed) return false;
+    const call& push = calls_[i];
+    if (now.asks_left != 0) {
+      point then = met(push, i, now);
+      --then.asks_left;
+      return from(then);
+    }
+    const std::uint64_t id = push.ids[now.met[i]];
+    for (std::size_t j = 0; j != calls_.size(); ++j) {
+      const call& pop = calls_[j];
+      if (pop.what != action::pop || pop.thread == push.thread || !order_.next(j, now.done)) continue;
+      const point then = met(push, i, now);
+      if (pop.returned) {
+        if (pop.said != status::ok || pop.ids[0] != id || !behind(push, pop) || !behind(pop, push)) continue;
+        if (from(with(then, j))) return true;
+        continue;
+      }
+      if (now.met[j] == pop.asked) continue;
+      if (pop.fate != call::fate::nothing && from(met(pop, j, then))) return true;
+      if (pop.fate == call::fate::happened) continue;
+      point in_hands = with(then, j);
+      in_hands.in_dead_hands[in_hands.dead_hands++] = id;
+      if (from(in_hands)) return true;
+    }
+    return false;
+  }
+
+  static bool behind(const call& a, const call& b) { return !a.returned || a.learned[b.thread] >= b.started; }
+
+  std::span<const call> calls_;
+  waiting before_;
+  waiting after_;
+  promise promise_;
+  call_order order_;
 };
 
 }  // namespace
@@ -200,6 +353,15 @@ bool linearizable(std::span<const call> calls, std::span<const std::uint64_t> be
   };
   return holds_with(nullptr) &&
          std::all_of(calls.begin(), calls.end(), [&](const call& c) { return !failed(c) || holds_with(&c); });
+}
+
+bool meetings(std::span<const call> calls, const waiting& before, const waiting& after, promise p) {
+  if (calls.size() > most_calls - 1 || before.in_dead_hands.size() > most_calls - 1 - calls.size()) return false;
+  meeting_search::point start;
+  start.asks_left = before.asks;
+  start.dead_hands = before.in_dead_hands.size();
+  std::ranges::copy(before.in_dead_hands, start.in_dead_hands.begin());
+  return meeting_search(calls, before, after, p).from(start);
 }
 
 void describe(std::span<const call> calls, std::span<const std::uint64_t> left, std::span<char> text) {

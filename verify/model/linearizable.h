@@ -37,6 +37,9 @@ struct call {
   // caller itself had come when it ended: vector clocks.
   std::array<std::uint64_t, most_threads> knew{};
   std::uint64_t reached = 0;
+  // Likewise: the caller itself when it began, and each thread when it ended.
+  std::uint64_t started = 0;
+  std::array<std::uint64_t, most_threads> learned{};
 };
 
 // What a ring promises of the order of its calls, and of a try that fails.
@@ -64,6 +67,22 @@ struct promise {
 // in its order; at most 31.
 bool linearizable(std::span<const call> calls, std::span<const std::uint64_t> before,
                   std::span<const std::uint64_t> left, std::size_t capacity, promise p);
+
+// Who waits at a rendezvous for ever, and what was passed to the dead.
+struct waiting {
+  std::span<const std::uint64_t> offers{};  // the one that has waited longest is the first
+  std::size_t asks = 0;
+  std::span<const std::uint64_t> in_dead_hands{};
+};
+
+// The same for a queue of no capacity. A push and a pop of the same message, or of one that
+// waits, have *met*: both happen at one instant, and each returns behind the other's
+// beginning (concurrency-aware linearizability: Hemed, Rinetzky and Vafeiadis, 2015). `full`
+// and `empty` say that nobody is left who waits for ever; such are met before any other, in
+// their turn. A pop that asks for none and says `empty` is the end of a batch: it may be told
+// so of a lock that is taken, too, or of a close. Each other call is of one message, but for those in which their
+// thread died, of which as many may have been met as it had.
+bool meetings(std::span<const call> calls, const waiting& before, const waiting& after, promise p);
 
 // A line a call and one for what is left, for a person, cut to fit. No allocation:
 // Relacy's are not the library's.

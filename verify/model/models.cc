@@ -41,6 +41,7 @@ models all_models() {
   add_mutex_ring_models(all);
   add_semaphore_ring_models(all);
   add_broadcast_ring_models(all);
+  add_rendezvous_ring_models(all);
   add_attendance_models(all);
   add_event_count_models(all);
   add_select_models(all);

@@ -24,7 +24,7 @@ struct model {
   std::function<std::unique_ptr<scenario>()> make;
   std::vector<search> searches;  // seconds in all; see `deeper`
   std::uint64_t capacity = 0;    // of the ring, if there is one
-  unsigned held = 0;             // places of members that were killed before it began
+  unsigned held = 0;             // places of members that were killed, or wait for ever, before it began
 
   std::string title() const;  // "mpmc_ring.safety.two_producers"
 };
@@ -36,6 +36,7 @@ void add_spsc_ring_models(models& to);
 void add_mutex_ring_models(models& to);
 void add_semaphore_ring_models(models& to);
 void add_broadcast_ring_models(models& to);
+void add_rendezvous_ring_models(models& to);
 void add_attendance_models(models& to);
 void add_event_count_models(models& to);
 void add_select_models(models& to);

@@ -64,6 +64,7 @@ class journal {
     c.began = ++clock_;
     mortality::begin_call();
     for (unsigned i = 0; i != threads; ++i) c.knew[i] = relacy_platform::known_of(i);
+    if (thread < threads) c.started = c.knew[thread];
     return c;
   }
 
@@ -72,31 +73,43 @@ class journal {
     c.returned = true;
     c.ended = ++clock_;
     c.reached = relacy_platform::known_of(c.thread);
+    for (unsigned i = 0; i != static_cast<unsigned>(rl::ctx().get_thread_count()); ++i)
+      c.learned[i] = relacy_platform::known_of(i);
   }
 
-  // A push of several that waits is as many pushes of one: others may come between.
+  // A push of several that waits is as many pushes of one: others may come between. At a
+  // rendezvous each batch is so many calls.
   void end_in_turn(call& c, millrace::batch_result moved) {
     const call whole = c;
-    end(c, moved.count != 0 ? status::ok : moved.why);
+    end(c, moved.count == 0 || moved.why == status::redelivered ? moved.why : status::ok);
     c.count = std::min<std::size_t>(moved.count, 1);
     for (std::size_t i = 1; i < moved.count; ++i) {
       calls_[size_] = c;
       calls_[size_++].ids[0] = whole.ids[i];
     }
-    if (moved.why == status::ok || moved.count == 0) return;
+    if (whole.what == action::pop && moved.why == status::ok && moved.count < whole.asked) {
+      calls_[size_] = c;
+      calls_[size_].count = calls_[size_].asked = 0;
+      calls_[size_++].said = status::empty;
+    }
+    if (millrace::delivered(moved.why) || moved.count == 0) return;
     calls_[size_] = c;
     calls_[size_].count = 0;
     calls_[size_++].said = moved.why;
   }
 
   // The calling thread has been killed in its last call. Of a batch it is not said
-  // how much of it had happened.
-  void cut_short(unsigned thread, bool batch) {
+  // how much of it had happened, nor of a push that others may commit.
+  void cut_short(unsigned thread, bool batch, bool others_commit) {
     for (std::size_t i = size_; i != 0; --i) {
       call& c = calls_[i - 1];
       if (c.thread != thread) continue;
       if (c.returned || batch) return;
-      c.fate = mortality::commits() != 0 ? call::fate::happened : call::fate::nothing;
+      if (mortality::commits() != 0) {
+        c.fate = call::fate::happened;
+      } else if (!(others_commit && c.what == action::push)) {
+        c.fate = call::fate::nothing;
+      }
       return;
     }
   }
@@ -109,7 +122,8 @@ class journal {
   std::uint64_t clock_ = 0;
 };
 
-// Before: `laps` times a message has gone through, and `stored` are in the ring.
+// Before: `laps` times a message has gone through, and `stored` are in the ring. At a
+// rendezvous they are offered by members that wait for ever, and those held were passed.
 // After: whoever was not killed has finished, and the calls are linearizable.
 template <class Ring>
 class programs : public scenario {
@@ -121,6 +135,7 @@ class programs : public scenario {
     bool bereft = false;  // somebody has died before, and is settled
     bool drops = false;   // delivery::drop
     unsigned held = 0;    // of those stored, by as many members that were killed popping
+    unsigned asking = 0;  // members that wait in a pop for ever
   };
 
   programs(const setting& s, std::string_view text, promise p) : programs(s, parse_programs(text), p) {}
@@ -133,6 +148,7 @@ class programs : public scenario {
       message m = message::of(threads(), i);
       check(ring.try_push(m) == status::ok && ring.try_pop(m) == status::ok, "an idle ring moves messages");
     }
+    if (rendezvous()) return before_meetings(ring);
     for (unsigned i = 0; i != setting_.stored; ++i) {
       check(ring.try_push(message::of(threads(), i)) == status::ok, "an idle ring has room");
     }
@@ -172,10 +188,15 @@ class programs : public scenario {
   void after() override {
     if (has(thread_program::fate::stopped)) return;
     std::array<std::uint64_t, 16> before{};
-    for (unsigned i = 0; i != setting_.stored; ++i) before[i] = message::of(threads(), i).id;
+    for (unsigned i = 0; i != setting_.stored + setting_.held; ++i) before[i] = message::of(threads(), i).id;
     std::array<std::uint64_t, 16> left{};
     const std::uint64_t size = memory_.attach(witness_).size_approx();
     const std::size_t count = drain(left);
+    if (rendezvous()) {
+      const std::span all(before);
+      return after_meetings({all.first(setting_.stored), setting_.asking, all.subspan(setting_.stored, setting_.held)},
+                            std::span(left).first(count));
+    }
     check(size <= setting_.capacity, "a ring holds at most its capacity");
     check(size == count || leaves_places(), "what an idle ring holds is known");
     if (linearizable(journal_.calls(), std::span(before).first(setting_.stored), std::span(left).first(count),
@@ -198,7 +219,8 @@ class programs : public scenario {
         programs_(std::move(text)),
         witness_(static_cast<unsigned>(
             std::ranges::find(programs_, thread_program::fate::lives, &thread_program::fate) - programs_.begin())),
-        memory_(s.capacity, threads() + s.held, s.drops ? millrace::delivery::drop : millrace::delivery::redeliver) {
+        memory_(s.capacity, threads() + s.held + s.asking + (s.capacity == 0 ? s.stored : 0),
+                s.drops ? millrace::delivery::drop : millrace::delivery::redeliver) {
     EXPECT_LT(witness_, threads()) << "somebody has to live";
     promise_.drops = s.drops;
   }
@@ -218,10 +240,42 @@ class programs : public scenario {
            });
   }
 
+  bool rendezvous() const { return setting_.capacity == 0; }
+
+  void before_meetings(Ring& ring) {
+    unsigned place = threads();
+    message m;
+    for (unsigned i = 0; i != setting_.stored; ++i, ++place) {
+      mortality::run_to_wait([&] { (void)memory_.attach(place).push(message::of(threads(), i)); });
+    }
+    for (unsigned i = 0; i != setting_.held; ++i) {
+      mortality::run_to_wait([&] { (void)memory_.attach(place + i).pop(m); });
+    }
+    for (unsigned i = 0; i != setting_.held; ++i) {
+      check(ring.try_push(message::of(threads(), setting_.stored + i)) == status::ok, "who asks is served");
+    }
+    for (unsigned i = 0; i != setting_.held; ++i) memory_.bury(place++);
+    for (unsigned i = 0; i != setting_.asking; ++i, ++place) {
+      mortality::run_to_wait([&] { (void)memory_.attach(place).pop(m); });
+    }
+  }
+
+  void after_meetings(const waiting& before, std::span<const std::uint64_t> left) {
+    Ring ring = memory_.attach(witness_);
+    std::size_t asks = 0;
+    status last = ring.try_push({});
+    for (; last == status::ok; last = ring.try_push({})) ++asks;
+    check(last == status::full || last == status::closed, "nobody waits any more");
+    if (meetings(journal_.calls(), before, {left, asks, {}}, promise_)) return;
+    explain(left);
+    check(false, "the calls are of pushes and pops that meet");
+  }
+
   void bury(unsigned index) {
     const thread_program& its = programs_[index];
     journal_.cut_short(
-        index, std::any_of(its.operations.begin(), its.operations.end(), [](const operation& o) { return o.batch; }));
+        index, std::any_of(its.operations.begin(), its.operations.end(), [](const operation& o) { return o.batch; }),
+        rendezvous());
     memory_.bury(index, !its.heirs.empty());
   }
 
@@ -274,7 +328,7 @@ class programs : public scenario {
     }
     check_answer(o, moved, status::empty);
     check((moved.why == status::ok) == (moved.count == o.count), "a push that says ok pushed everything");
-    if (o.batch && o.how != operation::manner::once) return journal_.end_in_turn(c, moved);
+    if (o.batch && (rendezvous() || o.how != operation::manner::once)) return journal_.end_in_turn(c, moved);
     c.count = moved.count;
     journal_.end(c, moved.why);
   }
@@ -307,6 +361,7 @@ class programs : public scenario {
       check(some[c.count].intact(), "a message is delivered whole");
       c.ids[c.count] = some[c.count].id;
     }
+    if (o.batch && rendezvous()) return journal_.end_in_turn(c, moved);
     journal_.end(c, moved.why);
   }
 

@@ -23,18 +23,22 @@ struct scenario_text {
   bool bereft = false;
   bool drops = false;
   unsigned held = 0;
+  unsigned asking = 0;
 };
 
 template <class Ring>
 void add_models(models& to, promise p, const std::vector<scenario_text>& texts) {
   for (const scenario_text& t : texts) {
-    const typename programs<Ring>::setting setting{t.capacity, t.laps, t.stored, t.bereft, t.drops, t.held};
+    const typename programs<Ring>::setting setting{t.capacity, t.laps, t.stored, t.bereft, t.drops, t.held, t.asking};
     to.push_back(
         {std::string(Ring::kind), t.shows, t.name,
-         "capacity " + std::to_string(t.capacity) + (t.stored != 0 ? ", " + std::to_string(t.stored) + " stored" : "") +
+         "capacity " + std::to_string(t.capacity) +
+             (t.stored != 0 ? ", " + std::to_string(t.stored) + (t.capacity == 0 ? " offered" : " stored") : "") +
+             (t.asking != 0 ? ", " + std::to_string(t.asking) + " asked for" : "") +
              (t.held != 0 ? ", " + std::to_string(t.held) + " in dead hands" : "") +
              (t.bereft ? ", after a death" : "") + (t.drops ? ", dropping" : "") + ": " + t.text,
-         [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.searches, t.capacity, t.held});
+         [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.searches, t.capacity,
+         t.held + t.asking + (t.capacity == 0 ? t.stored : 0)});
   }
 }
 
