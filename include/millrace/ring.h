@@ -141,8 +141,10 @@ class ring_calls {
 
   // What to sleep on after a try that failed with `why`, for one that waits for more than
   // this (select.h): whoever may cure it notifies that.
-  event_count<Platform>& push_event(status /*why*/) noexcept { return self().not_full(); }
-  event_count<Platform>& pop_event(status /*why*/) noexcept { return self().not_empty(); }
+  event_count<Platform>& push_event(status /*why*/) noexcept requires requires(Self& s) { s.not_full(); }
+  { return self().not_full(); }
+  event_count<Platform>& pop_event(status /*why*/) noexcept requires requires(Self& s) { s.not_empty(); }
+  { return self().not_empty(); }
 
   batch_result push_n_until(std::span<const T> m, deadline until) noexcept {
     std::size_t count = 0;

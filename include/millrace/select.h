@@ -20,8 +20,8 @@
 namespace millrace {
 
 // One operation of those to choose from: a push or a pop by a handle of a ring or an end of a
-// channel, each of any kind, message type and segment. It refers to the handle and the
-// message, which have to stay where they are.
+// channel, each of any kind, message type and segment; but no rendezvous, where who only looks
+// meets nobody. It refers to the handle and the message, which have to stay where they are.
 template <class Platform>
 struct alternative {
   void* port;
@@ -35,11 +35,10 @@ template <class Port>
 requires requires(Port p, typename Port::value_type& m, status why) { p.try_pop(m), p.pop_event(why); }
 alternative<typename Port::platform_type> on_pop(Port& from, typename Port::value_type& m) noexcept {
   using T = typename Port::value_type;
+  using event = event_count<typename Port::platform_type>;
   return {&from, &m,
           [](void* port, void* to) noexcept { return static_cast<Port*>(port)->try_pop(*static_cast<T*>(to)); },
-          [](void* port, status why) noexcept -> auto& {return static_cast<Port*>(port)->pop_event(why);
-}
-};  // namespace millrace
+          [](void* port, status why) noexcept -> event& { return static_cast<Port*>(port)->pop_event(why); }};
 }
 
 // A push of what `m` holds then.
@@ -47,13 +46,11 @@ template <class Port>
 requires requires(Port p, const typename Port::value_type& m, status why) { p.try_push(m), p.push_event(why); }
 alternative<typename Port::platform_type> on_push(Port& to, const typename Port::value_type& m) noexcept {
   using T = typename Port::value_type;
+  using event = event_count<typename Port::platform_type>;
   return {
       &to, const_cast<T*>(&m),
       [](void* port, void* from) noexcept { return static_cast<Port*>(port)->try_push(*static_cast<const T*>(from)); },
-      [](void* port, status why) noexcept -> auto& {return static_cast<Port*>(port)->push_event(why);
-}
-}
-;
+      [](void* port, status why) noexcept -> event& { return static_cast<Port*>(port)->push_event(why); }};
 }
 
 // Which was done, and what it said: ok, redelivered, closed or corrupt. Or none was.
@@ -98,7 +95,7 @@ struct [[nodiscard]] selection {
 template <class Platform>
 class basic_selector {
  public:
-  // Alternatives at once: 127. The kernel takes one word more, which is left to pollable.h.
+  // Alternatives at once: 127, one fewer than the words that the kernel takes.
   static constexpr std::size_t most = most_awaited - 1;
 
   // These, with numbers from 0 on.

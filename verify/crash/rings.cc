@@ -71,11 +71,25 @@ class seat_at final : public seat {
       return pop(m, until);
     }
   }
-  status select_push(const parcel& m) override { return selector(idle_.pop(), on_push(ring_, m)).select().why; }
-  popped select_pop(parcel& m) override { return said(selector(idle_.pop(), on_pop(ring_, m)).select().why); }
+  status select_push(const parcel& m) override {
+    if constexpr (selects) {
+      return selector(idle_.pop(), on_push(ring_, m)).select().why;
+    } else {
+      return push(m, deadline::never());
+    }
+  }
+  popped select_pop(parcel& m) override {
+    if constexpr (selects) {
+      return said(selector(idle_.pop(), on_pop(ring_, m)).select().why);
+    } else {
+      return pop(m, deadline::never());
+    }
+  }
   void close() override { ring_.close(); }
 
  private:
+  static constexpr bool selects = requires(Ring r, parcel m) { on_pop(r, m); };
+
   static popped said(const batch_result& r) {
     const bool redelivered = r.why == status::redelivered;
     return {redelivered ? status::ok : r.why, r.count, redelivered};
