@@ -312,8 +312,7 @@ std::vector<explainable> by_hand() {
           .what = "An mpmc_ring that publishes with a relaxed store, between one producer and one consumer",
           .expected = verdict::data_race,
           .make = one_to_one<millrace::mpmc_ring<message, relacy_platform>>(2),
-          .change =
-              weakened("mpmc_ring.h", "at(pos).state.store(pack(pos, full_state, from)", std::memory_order_relaxed),
+          .change = weakened("mpmc_ring.h", "s.state.store(published(from, full_state)", std::memory_order_relaxed),
           .threads = {"producer", "consumer", "afterwards"},
           .memory = mpmc_layout(2, 3),
           .ending = ending_mpmc,
