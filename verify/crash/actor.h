@@ -29,9 +29,9 @@ enum class verb : std::uint8_t {
   try_pop_n,
   pop,  // likewise
   pop_n,
-  reserve,   // and commit; as push
-  withdraw,  // reserve, and do not commit
-  peek,      // and release; as pop
+  reserve,      // and commit; as push
+  withdraw,     // reserve, and do not commit
+  peek,         // and release; as pop
   select_push,  // beside another ring
   select_pop,
   close,
