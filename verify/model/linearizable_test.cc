@@ -163,5 +163,71 @@ TEST(LinearizableTest, WhatAKilledPopperHadInItsHandsIsRedeliveredOnce) {
   EXPECT_FALSE(holds(with({made(1, action::pop, 6, 7, status::redelivered, {2})}), exact, {1})) << "nobody held it";
 }
 
+// Each call knows that the other had begun.
+void introduce(call& a, call& b) {
+  a.learned[b.thread] = b.started = b.began;
+  b.learned[a.thread] = a.started = a.began;
+}
+
+TEST(MeetingsTest, APushAndThePopOfItsMessageOverlap) {
+  call push = made(0, action::push, 1, 4, status::ok, {1});
+  call pop = made(1, action::pop, 2, 3, status::ok, {1});
+  introduce(push, pop);
+  EXPECT_TRUE(meetings(std::vector{push, pop}, {}, {}, exact));
+  pop.learned[0] = 0;
+  EXPECT_FALSE(meetings(std::vector{push, pop}, {}, {}, exact)) << "the pop returned without knowing of the push";
+  call late = made(1, action::pop, 5, 6, status::ok, {1});
+  introduce(push, late);
+  EXPECT_FALSE(meetings(std::vector{push, late}, {}, {}, exact)) << "a push that nobody takes does not return";
+  call other = made(1, action::pop, 2, 3, status::ok, {2});
+  introduce(push, other);
+  EXPECT_FALSE(meetings(std::vector{push, other}, {}, {}, exact));
+  EXPECT_FALSE(meetings(std::vector{push}, {}, {}, exact));
+}
+
+TEST(MeetingsTest, WhoWaitsForEverIsMetInTurn) {
+  const std::vector<std::uint64_t> offers{1, 2};
+  const call first = made(0, action::pop, 1, 2, status::ok, {1});
+  const call second = made(0, action::pop, 3, 4, status::ok, {2});
+  const call none = made(0, action::pop, 5, 6, status::empty);
+  EXPECT_TRUE(meetings(std::vector{first, second, none}, {offers}, {}, exact));
+  EXPECT_FALSE(meetings(std::vector{second, first}, {offers}, {}, exact)) << "out of turn";
+  EXPECT_FALSE(meetings(std::vector{first, none}, {offers}, {std::span(offers).subspan(1)}, exact)) << "not empty";
+  EXPECT_FALSE(meetings(std::vector{first}, {offers}, {}, exact)) << "2 is lost";
+  const call push = made(0, action::push, 1, 2, status::ok, {1});
+  const call full = made(0, action::push, 3, 4, status::full);
+  EXPECT_TRUE(meetings(std::vector{push, full}, {{}, 1}, {}, exact));
+  EXPECT_FALSE(meetings(std::vector{push, full}, {{}, 2}, {{}, 1}, exact)) << "one still asks";
+}
+
+TEST(MeetingsTest, WhatTheDeadWerePassedComesOnce) {
+  call push = made(0, action::push, 1, 4, status::ok, {1});
+  call killed = made(1, action::pop, 2, 0, status::ok);
+  killed.returned = false;
+  killed.asked = 1;
+  killed.fate = call::fate::nothing;
+  const call again = made(2, action::pop, 5, 6, status::redelivered, {1});
+  EXPECT_TRUE(meetings(std::vector{push, killed, again}, {}, {}, exact));
+  EXPECT_FALSE(meetings(std::vector{push, killed}, {}, {}, exact)) << "it is lost";
+  promise dropping = exact;
+  dropping.drops = true;
+  EXPECT_TRUE(meetings(std::vector{push, killed}, {}, {}, dropping));
+  EXPECT_FALSE(meetings(std::vector{push, killed, again}, {}, {}, dropping));
+  killed.fate = call::fate::happened;
+  EXPECT_TRUE(meetings(std::vector{push, killed}, {}, {}, exact));
+  EXPECT_FALSE(meetings(std::vector{push, killed, again}, {}, {}, exact)) << "it had taken it";
+}
+
+TEST(MeetingsTest, NobodyMeetsBehindAClose) {
+  call push = made(0, action::push, 3, 6, status::ok, {1});
+  call pop = made(1, action::pop, 4, 5, status::ok, {1});
+  introduce(push, pop);
+  const call close = made(2, action::close, 1, 2, status::ok);
+  EXPECT_FALSE(meetings(std::vector{push, pop, close}, {}, {}, exact));
+  EXPECT_TRUE(meetings(std::vector{made(0, action::push, 3, 4, status::closed), close}, {}, {}, exact));
+  EXPECT_FALSE(meetings(std::vector{made(0, action::push, 3, 4, status::closed)}, {}, {}, exact));
+  EXPECT_FALSE(meetings(std::vector{made(0, action::push, 3, 4, status::full), close}, {}, {}, exact));
+}
+
 }  // namespace
 }  // namespace verify
