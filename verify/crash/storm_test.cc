@@ -23,7 +23,8 @@ class SurvivingStormTest : public testing::TestWithParam<std::string_view> {};
 TEST_P(SurvivingStormTest, LosesNothing) {
   const toll t = rage_on(GetParam(), 1300ms);
   EXPECT_GT(t.kills, 20u);
-  EXPECT_GT(t.received, 1000u);
+  // Where nothing is kept, each message takes two processes that run.
+  EXPECT_GT(t.received, GetParam() == "rendezvous_ring" ? 20u : 1000u);
   EXPECT_EQ(t.sum.describe(), "");
   EXPECT_TRUE(t.hung.empty()) << t.hung.front();
 }
