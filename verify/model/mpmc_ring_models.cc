@@ -17,11 +17,15 @@ void add_mpmc_ring_models(models& to) {
       {safety, "redeliverers_heir_lets_go", 1, 1, 1, "mortal pop? | mortal pop? heir pop? | pop?", {many}, true},
       // What has been settled names who held the one before.
       {safety, "behind_a_skipped_slot", 4, 0, 0, "mortal push? | mortal push? heir push? push? | pop?", {some}},
+      // So does the slot of one that has been redelivered: that holder is killed only now.
+      {safety, "behind_a_redelivered", 2, 0, 2, "pop? pop? |", {exhaustive()}, false, false, 2, 0, 0, true},
       {safety, "behind_an_orphan", 4, 0, 4, "mortal pop? | mortal pop? heir pop? | pop? push?", {some}},
       // A death is done with only as far as it had been reported when the orphans were looked for.
       {liveness, "another_death", 1, 0, 1, "mortal pop? heir push* | pop", {preemptions(2)}, true},
       // Who was told busy, as another redelivered, is woken when that one lets go.
       {liveness, "two_in_dead_hands", 2, 0, 2, "pop | pop", {preemptions(2)}, false, false, 2},
+      // A push that needs the slot clears it itself: nobody pops.
+      {liveness, "two_half_pushed", 2, 0, 0, "push | push", {preemptions(2)}, false, false, 0, 0, 2},
   };
   add_models<ring>(to, promised, recovering);
   add_models<ring>(to, promised, one_to_one(4));

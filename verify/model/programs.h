@@ -136,6 +136,8 @@ class programs : public scenario {
     bool drops = false;   // delivery::drop
     unsigned held = 0;    // of those stored, by as many members that were killed popping
     unsigned asking = 0;  // members that wait in a pop for ever
+    unsigned begun = 0;   // slots behind them, likewise by members that were killed pushing
+    bool late = false;    // the first of all those is killed only when the threads have ended
   };
 
   programs(const setting& s, std::string_view text, promise p) : programs(s, parse_programs(text), p) {}
@@ -158,7 +160,13 @@ class programs : public scenario {
         pop(its_own, {action::pop, operation::manner::once, 1, false}, threads() + i);
       });
     }
-    for (unsigned i = 0; i != setting_.held; ++i) memory_.bury(threads() + i);
+    for (unsigned i = setting_.held; i != dead_before(); ++i) {
+      mortality::run_to_payload([&] {
+        Ring its_own = memory_.attach(threads() + i);
+        (void)its_own.try_push(message::of(threads() + i, 0));
+      });
+    }
+    for (unsigned i = setting_.late ? 1 : 0; i != dead_before(); ++i) memory_.bury(threads() + i);
   }
 
   void thread(unsigned index) override {
@@ -187,6 +195,7 @@ class programs : public scenario {
 
   void after() override {
     if (has(thread_program::fate::stopped)) return;
+    if (setting_.late) memory_.bury(threads());
     std::array<std::uint64_t, 16> before{};
     for (unsigned i = 0; i != setting_.stored + setting_.held; ++i) before[i] = message::of(threads(), i).id;
     std::array<std::uint64_t, 16> left{};
@@ -219,7 +228,7 @@ class programs : public scenario {
         programs_(std::move(text)),
         witness_(static_cast<unsigned>(
             std::ranges::find(programs_, thread_program::fate::lives, &thread_program::fate) - programs_.begin())),
-        memory_(s.capacity, threads() + s.held + s.asking + (s.capacity == 0 ? s.stored : 0),
+        memory_(s.capacity, threads() + dead_before() + s.asking + (s.capacity == 0 ? s.stored : 0),
                 s.drops ? millrace::delivery::drop : millrace::delivery::redeliver) {
     EXPECT_LT(witness_, threads()) << "somebody has to live";
     promise_.drops = s.drops;
@@ -228,8 +237,9 @@ class programs : public scenario {
   bool has(enum thread_program::fate f) const {
     return std::ranges::find(programs_, f, &thread_program::fate) != programs_.end();
   }
+  unsigned dead_before() const { return setting_.held + setting_.begun; }
   bool somebody_dies() const {
-    return setting_.held != 0 || has(thread_program::fate::mortal) || has(thread_program::fate::lingering);
+    return dead_before() != 0 || has(thread_program::fate::mortal) || has(thread_program::fate::lingering);
   }
 
   // Of claims that are neither published nor to be.

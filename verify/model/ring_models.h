@@ -24,21 +24,28 @@ struct scenario_text {
   bool drops = false;
   unsigned held = 0;
   unsigned asking = 0;
+  unsigned begun = 0;
+  bool late = false;
 };
+
+inline std::string description(const scenario_text& t) {
+  const auto counted = [](unsigned count, const char* what) {
+    return count != 0 ? ", " + std::to_string(count) + what : std::string();
+  };
+  return "capacity " + std::to_string(t.capacity) + counted(t.stored, t.capacity == 0 ? " offered" : " stored") +
+         counted(t.asking, " asked for") + counted(t.held, " in dead hands") +
+         counted(t.begun, " half pushed by the dead") + (t.late ? ", the first one killed at last" : "") +
+         (t.bereft ? ", after a death" : "") + (t.drops ? ", dropping" : "") + ": " + t.text;
+}
 
 template <class Ring>
 void add_models(models& to, promise p, const std::vector<scenario_text>& texts) {
   for (const scenario_text& t : texts) {
-    const typename programs<Ring>::setting setting{t.capacity, t.laps, t.stored, t.bereft, t.drops, t.held, t.asking};
-    to.push_back(
-        {std::string(Ring::kind), t.shows, t.name,
-         "capacity " + std::to_string(t.capacity) +
-             (t.stored != 0 ? ", " + std::to_string(t.stored) + (t.capacity == 0 ? " offered" : " stored") : "") +
-             (t.asking != 0 ? ", " + std::to_string(t.asking) + " asked for" : "") +
-             (t.held != 0 ? ", " + std::to_string(t.held) + " in dead hands" : "") +
-             (t.bereft ? ", after a death" : "") + (t.drops ? ", dropping" : "") + ": " + t.text,
-         [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); }, t.searches, t.capacity,
-         t.held + t.asking + (t.capacity == 0 ? t.stored : 0)});
+    const typename programs<Ring>::setting setting{t.capacity, t.laps,   t.stored, t.bereft, t.drops,
+                                                   t.held,     t.asking, t.begun,  t.late};
+    const auto make = [=] { return std::make_unique<programs<Ring>>(setting, t.text, p); };
+    to.push_back({std::string(Ring::kind), t.shows, t.name, description(t), make, t.searches, t.capacity,
+                  t.held + t.begun + t.asking + (t.capacity == 0 ? t.stored : 0)});
   }
 }
 
