@@ -154,7 +154,9 @@ void own_shared_memory() {
 // when all is over.
 class scene {
  public:
-  explicit scene(const cell& c) : c_(c), at_(prepare_place(c)), old_("the survivor", at_, mail_[0]) {
+  // Crowded: the newcomer finds no place but that of one who was killed.
+  explicit scene(const cell& c, bool crowded = false)
+      : c_(c), members_(places(c, crowded)), at_(prepare_place(c)), old_("the survivor", at_, mail_[0]) {
     books_.senders.resize(5);
     books_.received.resize(3);
     victim_.emplace("the victim", at_, mail_[1], true);
@@ -244,10 +246,14 @@ class scene {
   enum sender_number : std::uint32_t { olds, victims, sleepers, freshs, firsts };
   enum consumer_number : std::uint32_t { survivors, sleeper_consumer, victim_consumer };
 
-  static constexpr std::uint32_t members = 4;
+  static std::uint32_t places(const cell& c, bool crowded) {
+    const std::uint32_t survivor_and_victim = 2;
+    const std::uint32_t others = (sleeper_of(c) != sleeper::none ? 1 : 0) + (c.what->dead ? 1 : 0);
+    return survivor_and_victim + (crowded ? others : 2);
+  }
 
   workplace prepare_place(const cell& c) {
-    workplace at{.type = c.ring, .options = {.capacity = capacity_of(*c.ring), .members = members}};
+    workplace at{.type = c.ring, .options = {.capacity = capacity_of(*c.ring), .members = members_}};
     if (c.what->creates()) {
       own_shared_memory();
       at.where = c.what->sysv ? location::sysv(0x6d72) : location::posix("millrace-crash");
@@ -480,12 +486,13 @@ class scene {
   void count_places() {
     const std::uint32_t taken = 2 + (c_.how == blow::stop && c_.what->what == verb::join ? 1 : 0);
     const std::uint32_t left = obey(old_, {.what = verb::settle}, "joining once more").count;
-    if (left != members - taken) {
-      throw failure{fmt::format("{} places are left of {}, {} of which are in use", left, members, taken)};
+    if (left != members_ - taken) {
+      throw failure{fmt::format("{} places are left of {}, {} of which are in use", left, members_, taken)};
     }
   }
 
   const cell& c_;
+  const std::uint32_t members_;
   std::chrono::milliseconds patience_ = for_preparations;
   books books_;
   mailboxes mail_;
@@ -580,7 +587,8 @@ finding strike(const cell& c, const play& p, const act& a, const kill_point& poi
                std::chrono::milliseconds patience) {
   finding f;
   try {
-    scene s(c);
+    // At every second point: who comes afterwards settles what the dead one held.
+    scene s(c, c.how == blow::kill && point.step % 2 == 1 && !c.ring->rendezvous);
     if (c.what->dead) s.kill_first(p.first, a.before);
     s.begin(patience);
     const arrival got = go_to(s.victim(), a.what, point, [&] { s.wake_victim(); });
