@@ -31,70 +31,13 @@
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
+#include "tests/ring_suite.h"
 #include "tests/support.h"
 
 namespace millrace {
 namespace {
 
 using namespace std::chrono_literals;
-
-// Longer than any word the machine copies at once; `check` tells a torn one.
-struct letter {
-  std::uint32_t from = 0;
-  std::uint32_t check = 0;
-  std::uint64_t number = 0;
-  std::array<std::uint64_t, 4> body{};
-
-  static letter make(std::uint32_t from, std::uint64_t number) {
-    letter m{from, 0, number, {}};
-    std::iota(m.body.begin(), m.body.end(), number * 7 + from);
-    m.check = m.sum();
-    return m;
-  }
-  std::uint32_t sum() const {
-    std::uint64_t h = std::uint64_t{from} * 31u + number;
-    for (const std::uint64_t b : body) h = h * 1099511628211u + b;
-    return static_cast<std::uint32_t>(h >> 16);
-  }
-  bool whole() const { return check == sum(); }
-};
-
-template <class R>
-class RingTest : public testing::Test {
- protected:
-  static constexpr bool one_to_one = R::kind == "spsc_ring";
-
-  // What it has where others have `capacity`.
-  static constexpr std::uint64_t room(std::uint64_t capacity) { return R::kind == "rendezvous_ring" ? 0 : capacity; }
-
-  static shared_ring<R> make(std::uint64_t capacity, std::uint32_t members = 16) {
-    auto made = shared_ring<R>::create(location::anonymous(), {room(capacity), members, 0600});
-    EXPECT_TRUE(made) << made.error().message;
-    return *std::move(made);
-  }
-
-  static typename shared_ring<R>::handle attach(shared_ring<R>& segment) {
-    auto handle = segment.attach();
-    EXPECT_TRUE(handle) << handle.error().message;
-    return *std::move(handle);
-  }
-};
-
-using rings = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
-                             boost_ring<letter>, rendezvous_ring<letter>>;
-
-// Whose push needs nobody to take what it brings.
-template <class R>
-class BufferTest : public RingTest<R> {};
-using buffers = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
-                               boost_ring<letter>>;
-
-struct ring_name {
-  template <class R>
-  static std::string GetName(int) {
-    return std::string(R::kind);
-  }
-};
 
 TYPED_TEST_SUITE(RingTest, rings, ring_name);
 TYPED_TEST_SUITE(BufferTest, buffers, ring_name);
@@ -325,114 +268,6 @@ TYPED_TEST(RingTest, NamedRingIsOpenedByAnotherProcess) {
   }
   EXPECT_EQ(expected, 5000u);
   EXPECT_TRUE(producer.succeeded());
-}
-
-TYPED_TEST(RingTest, ManyProcessesLoseDuplicateAndTearNothing) {
-  constexpr bool rendezvous = TypeParam::kind == "rendezvous_ring";  // where each message wakes somebody
-  constexpr std::uint64_t each = rendezvous ? 2000 : 20000;
-  const std::uint32_t producers = this->one_to_one ? 1 : 3;
-  const std::uint32_t consumers = this->one_to_one ? 1 : 2;
-  for (const std::uint64_t capacity : rendezvous ? std::vector{0u} : std::vector{1u, 2u, 64u}) {
-    auto segment = this->make(capacity);
-    auto report = shared_ring<mutex_ring<letter>>::create(location::anonymous(), {8, 16, 0600});
-    ASSERT_TRUE(report);
-    std::vector<child> children;
-    for (std::uint32_t p = 0; p != producers; ++p) {
-      children.emplace_back([&, p] {
-        auto ring = this->attach(segment);
-        for (std::uint64_t i = 0; i != each; ++i) {
-          if (ring.push(letter::make(p, i)) != status::ok) return false;
-        }
-        return true;
-      });
-    }
-    for (std::uint32_t c = 0; c != consumers; ++c) {
-      children.emplace_back([&] {
-        auto ring = this->attach(segment);
-        std::vector<std::uint64_t> next(producers, 0);
-        std::uint64_t count = 0;
-        std::uint64_t sum = 0;
-        letter m;
-        while (ring.pop(m) == status::ok) {
-          // In order per producer: no number twice at one consumer; the sum of
-          // all finds one seen by two, or by none.
-          if (!m.whole() || m.from >= producers || m.number < next[m.from]) return false;
-          next[m.from] = m.number + 1;
-          ++count;
-          sum += m.number + 1;
-        }
-        letter result;
-        result.number = count;
-        result.body[0] = sum;
-        auto out = report->attach();
-        return out && out->push(result) == status::ok;
-      });
-    }
-    for (std::uint32_t p = 0; p != producers; ++p) EXPECT_TRUE(children[p].succeeded());
-    this->attach(segment).close();
-    for (std::uint32_t c = 0; c != consumers; ++c) EXPECT_TRUE(children[producers + c].succeeded());
-    auto results = report->attach();
-    ASSERT_TRUE(results);
-    std::uint64_t count = 0;
-    std::uint64_t sum = 0;
-    letter r;
-    while (results->try_pop(r) == status::ok) {
-      count += r.number;
-      sum += r.body[0];
-    }
-    EXPECT_EQ(count, producers * each) << "capacity " << capacity;
-    EXPECT_EQ(sum, producers * (each * (each + 1) / 2)) << "capacity " << capacity;
-  }
-}
-
-TYPED_TEST(BufferTest, ProcessesThatPushAndPopInTurnComeOutEven) {
-  if (this->one_to_one) GTEST_SKIP() << "a role of an spsc_ring belongs to one process at a time";
-  auto segment = this->make(4);
-  std::vector<child> children;
-  for (std::uint32_t p = 0; p != 4; ++p) {
-    children.emplace_back([&, p] {
-      auto ring = this->attach(segment);
-      letter m;
-      for (std::uint64_t i = 0; i != 10000; ++i) {
-        if (ring.push(letter::make(p, i)) != status::ok) return false;
-        if (ring.pop(m) != status::ok || !m.whole()) return false;
-      }
-      return true;
-    });
-  }
-  for (child& c : children) EXPECT_TRUE(c.succeeded());
-  letter m;
-  EXPECT_EQ(this->attach(segment).try_pop(m), status::empty);
-}
-
-TYPED_TEST(RingTest, ThreadsOverOneMappingAgree) {
-#if defined(MILLRACE_TEST_UNDER_TSAN)
-  if (TypeParam::kind == "boost_ring") GTEST_SKIP() << "Boost's free list reads a node that a push is constructing";
-#endif
-  constexpr std::uint64_t each = 5000;
-  const std::uint32_t pairs = this->one_to_one ? 1 : 2;
-  auto segment = this->make(8);
-  std::atomic<std::uint64_t> sum{0};
-  std::vector<std::thread> producers;
-  std::vector<std::thread> consumers;
-  for (std::uint32_t p = 0; p != pairs; ++p) {
-    producers.emplace_back([&, p] {
-      auto ring = this->attach(segment);
-      for (std::uint64_t i = 0; i != each; ++i) EXPECT_EQ(ring.push(letter::make(p, i)), status::ok);
-    });
-    consumers.emplace_back([&] {
-      auto ring = this->attach(segment);
-      letter m;
-      while (ring.pop(m) == status::ok) {
-        EXPECT_TRUE(m.whole());
-        sum += m.number;
-      }
-    });
-  }
-  for (std::thread& t : producers) t.join();
-  this->attach(segment).close();
-  for (std::thread& t : consumers) t.join();
-  EXPECT_EQ(sum, pairs * (each * (each - 1) / 2));
 }
 
 TYPED_TEST(RingTest, AnotherShapeUnderTheNameIsRefusedWithBothInTheMessage) {
@@ -678,37 +513,6 @@ TYPED_TEST(InPlaceTest, TimedFormsTimeOutAndClosedIsSaid) {
   EXPECT_EQ(ring.try_reserve().why(), status::closed);
   EXPECT_EQ(ring.peek().why(), status::ok);
   EXPECT_EQ(ring.peek().why(), status::closed);
-}
-
-TYPED_TEST(InPlaceTest, ProcessesLoseDuplicateAndTearNothing) {
-  constexpr std::uint64_t each = 5000;
-  const std::uint32_t producers = this->one_to_one ? 1 : 2;
-  for (const std::uint64_t capacity : {1u, 4u}) {
-    auto segment = this->make(capacity);
-    std::vector<child> children;
-    for (std::uint32_t p = 0; p != producers; ++p) {
-      children.emplace_back([&, p] {
-        auto ring = this->attach(segment);
-        for (std::uint64_t i = 0; i != each; ++i) {
-          if (i % 7 == 0) (void)ring.try_reserve();
-          auto slot = ring.reserve();
-          if (!slot) return false;
-          *slot = letter::make(p, i);
-          slot.commit();
-        }
-        return true;
-      });
-    }
-    auto ring = this->attach(segment);
-    std::vector<std::uint64_t> next(producers, 0);
-    for (std::uint64_t i = 0; i != producers * each; ++i) {
-      const auto found = ring.peek_for(60s);
-      ASSERT_TRUE(found) << to_string(found.why());
-      ASSERT_TRUE(found->whole() && found->from < producers);
-      ASSERT_EQ(found->number, next[found->from]++);
-    }
-    for (child& c : children) EXPECT_TRUE(c.succeeded());
-  }
 }
 
 TYPED_TEST(InPlaceTest, KilledBeforeItsCommitItHasPushedNothing) {

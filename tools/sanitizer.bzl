@@ -1,12 +1,13 @@
 """Sanitized tests inside an ordinary build.
 
-    cc_sanitized_test(name = "ring_tsan_test", srcs = [...], deps = [...])
+    unit_test(name = "ring_test", srcs = [...], deps = [...])  # under ASan and UBSan
+    sanitized_test(name = "ring_threads_tsan_test", actual = ":ring_threads_test")
     cc_sanitized_test(name = "naive_tsan_test", srcs = [...], expect = "race")
-    sanitized_test(name = "ring_asan_ubsan_test", actual = ":ring_test", sanitizer = "address,undefined")
     sanitized_binary(name = "play_tsan", actual = ":play")  # for a test to run and to judge
 
-The binary and everything that it links are built once more with the sanitizer,
-so that one `bazel test //...` runs plain and sanitized tests side by side.
+The binary and everything that it links are built with the sanitizer, so that one
+`bazel test //...` runs plain and sanitized tests side by side. In a build that has a
+sanitizer already (--config=tsan and its like) a unit_test is built with that.
 Flags, as Bazel 4 ignores --features=tsan without a word.
 """
 
@@ -30,6 +31,8 @@ _LINKOPT = "//command_line_option:linkopt"
 _STRIP = "//command_line_option:strip"
 
 def _sanitizer_transition_impl(settings, attr):
+    if any([flag.startswith("-fsanitize=") for flag in settings[_COPT]]):
+        return {option: settings[option] for option in [_COPT, _LINKOPT, _STRIP]}
     flags = _FLAGS[attr.sanitizer]
     return {
         _COPT: settings[_COPT] + ["-g1"] + flags,  # line numbers and no more
@@ -39,7 +42,7 @@ def _sanitizer_transition_impl(settings, attr):
 
 _sanitizer_transition = transition(
     implementation = _sanitizer_transition_impl,
-    inputs = [_COPT, _LINKOPT],
+    inputs = [_COPT, _LINKOPT, _STRIP],
     outputs = [_COPT, _LINKOPT, _STRIP],
 )
 
@@ -136,6 +139,24 @@ sanitized_binary = rule(
         ),
     },
 )
+
+def unit_test(name, size = "small", args = [], tags = [], shard_count = None, **kwargs):
+    """A test under ASan and UBSan, or what sanitizer the build has; `kwargs` are cc_binary's."""
+    cc_binary(
+        name = name + "_bin",
+        testonly = True,
+        tags = ["manual"] + tags,
+        **kwargs
+    )
+    sanitized_test(
+        name = name,
+        size = size,
+        actual = name + "_bin",
+        args = args,
+        sanitizer = "address,undefined",
+        shard_count = shard_count,
+        tags = tags,
+    )
 
 def cc_sanitized_test(name, sanitizer = "thread", expect = "clean", size = "small", args = [], tags = [], **kwargs):
     """A test that is built with the sanitizer only; `kwargs` are cc_binary's."""

@@ -453,7 +453,7 @@ void add_broadcast_ring_models(models& to) {
           {liveness, "closing_wakes_all", 1, lossless, 0, "push push push | pop close", {preemptions(2)}},
           {liveness, "closing_wakes_receivers", 2, lossless, 0, "close | rest | rest", {some}},
           {liveness, "timeouts", 1, lossless, 0, "push~ push~ | pop~ pop~", {preemptions(1), some}},
-          {liveness, "stopped", 1, lossy, 0, "stopped push? push? | push~ pop~ close", {preemptions(2)}},
+          {liveness, "stopped", 1, lossy, 0, "stopped push? push? | push~ pop~ close", {preemptions(1), some}},
           {liveness, "overtaken", 1, lossy, 0, "push push push close | rest", {preemptions(1), some}},
           {liveness, "receiver_killed", 1, lossless, 0, "mortal pop leave | push push push", {preemptions(1), some}},
           {liveness, "one_of_two_receivers_killed", 1, lossless, 0, "mortal pop leave | push push | pop pop", {some}},

@@ -22,7 +22,7 @@ struct model {
   std::string name;  // unique among those of `about`
   std::string does;  // threads, |, operations
   std::function<std::unique_ptr<scenario>()> make;
-  std::vector<search> searches;  // seconds in all; see `deeper`
+  std::vector<search> searches;  // seconds in all; see `sooner` and `deeper`
   std::uint64_t capacity = 0;    // of the ring, if there is one
   unsigned held = 0;             // places of members that were killed, or wait for ever, before it began
 

@@ -21,7 +21,7 @@ void add_mpmc_ring_models(models& to) {
       {safety, "behind_a_redelivered", 2, 0, 2, "pop? pop? |", {exhaustive()}, false, false, 2, 0, 0, true},
       {safety, "behind_an_orphan", 4, 0, 4, "mortal pop? | mortal pop? heir pop? | pop? push?", {some}},
       // A death is done with only as far as it had been reported when the orphans were looked for.
-      {liveness, "another_death", 1, 0, 1, "mortal pop? heir push* | pop", {preemptions(2)}, true},
+      {liveness, "another_death", 1, 0, 1, "mortal pop? heir push* | pop", {preemptions(1), some}, true},
       // Who was told busy, as another redelivered, is woken when that one lets go.
       {liveness, "two_in_dead_hands", 2, 0, 2, "pop | pop", {preemptions(2)}, false, false, 2},
       // A push that needs the slot clears it itself: nobody pops.

@@ -83,7 +83,7 @@ inline std::vector<scenario_text> one_to_one(std::uint64_t odd) {
       {liveness, "closing_wakes", 1, 0, 0, "push push close | pop pop pop", {preemptions(2), some}},
       {liveness, "closing_wakes_the_producer", 1, 0, 0, "push push | close", {preemptions(3)}},
       {liveness, "timeout_races_push", 1, 0, 0, "push push~ close | pop~ pop", {preemptions(2), some}},
-      {liveness, "other_side_stopped", 1, 0, 0, "stopped push? push? push? | pop~ pop~ pop2~", {preemptions(2)}},
+      {liveness, "other_side_stopped", 1, 0, 0, "stopped push? push? push? | pop~ pop~ pop2~", {preemptions(1), some}},
       {liveness, "retrying", 1, 0, 0, "push* push* push* push* | pop* pop* pop* pop*", {some}},
   };
 }
@@ -91,7 +91,7 @@ inline std::vector<scenario_text> one_to_one(std::uint64_t odd) {
 inline std::vector<scenario_text> many_to_many(std::uint64_t odd) {
   using enum property;
   const search some = random_executions(60'000);
-  const search more = random_executions(200'000);  // and ten million in deep searches
+  const search more = random_executions(500'000);  // and ten million in deep searches
   return {
       {safety, "two_producers_to_the_end", 2, 0, 0, "push? | push?", {exhaustive()}},
       {safety, "two_consumers_to_the_end", 2, 0, 2, "pop? | pop?", {exhaustive()}},
@@ -110,7 +110,7 @@ inline std::vector<scenario_text> many_to_many(std::uint64_t odd) {
       {safety, "closing_by_another", 2, 1, 0, "push? push? | close | pop? pop? pop?", {preemptions(1), some}},
 
       // What one that is stopped holds, its slot or its lock, keeps nobody after the deadline.
-      {liveness, "stopped", 1, 1, 1, "stopped pop? push? | push~ pop~ push2~ pop2~ close", {preemptions(2)}},
+      {liveness, "stopped", 1, 1, 1, "stopped pop? push? | push~ pop~ push2~ pop2~ close", {preemptions(1), some}},
       {liveness, "two_producers", 1, 0, 0, "push push | push push | pop pop pop pop", {some}},
       {liveness, "two_consumers", 2, 0, 0, "push push push push | pop pop | pop pop", {some}},
       {liveness, "two_and_two", 2, 0, 0, "push push | push push | pop pop | pop pop", {more}},
@@ -128,13 +128,19 @@ inline std::vector<scenario_text> many_to_many(std::uint64_t odd) {
 // For rings with a lock, whose waiting makes too many schedules for the bounds above.
 inline std::vector<scenario_text> lighter(std::vector<scenario_text> texts, bool to_the_end) {
   for (scenario_text& t : texts) {
-    for (search& s : t.searches) {
-      if (s.how == search::kind::exhaustive && !to_the_end) s = preemptions(5);
+    std::vector<search> lighter;
+    for (search s : t.searches) {
+      if (s.how == search::kind::exhaustive && !to_the_end) s = preemptions(3);
       if (s.how == search::kind::random) s.amount /= 2;
-      if (s.how != search::kind::bounded) continue;
-      const bool deep = t.shows == property::liveness || s.amount < 3;
-      s = deep ? random_executions(20'000) : preemptions(static_cast<unsigned>(s.amount) - 1);
+      if (s.how != search::kind::bounded) {
+        lighter.push_back(s);
+        continue;
+      }
+      if (t.shows == property::safety && s.amount > 2)
+        lighter.push_back(preemptions(static_cast<unsigned>(s.amount) - 2));
+      lighter.push_back(random_executions(20'000));
     }
+    t.searches = lighter;
   }
   return texts;
 }
@@ -219,10 +225,10 @@ inline std::vector<scenario_text> killed(bool lock_free) {
       {liveness, "pusher_killed_among_others", 4, 1, 0, "mortal push | push push | pop pop", {within(1), some}},
       {liveness, "popper_killed_among_others", 4, 1, 4, "mortal pop | pop pop pop pop pop | push push", {some}},
       {liveness, "pusher_killed_before_batch", 4, 1, 0, "mortal push | push2 | pop2", {within(1)}},
-      {liveness, "popper_killed_before_batch", 4, 1, 4, "mortal pop | pop3 pop2 | push push", {within(1)}},
+      {liveness, "popper_killed_before_batch", 4, 1, 4, "mortal pop | pop3 pop2 | push push", {some}},
       // Committed, and killed before anybody was woken.
-      {liveness, "pusher_killed_untold", 1, 1, 0, "mortal push heir push* | pop", {within(2)}},
-      {liveness, "popper_killed_untold", 1, 1, 1, "mortal pop heir pop* | push", {within(2)}},
+      {liveness, "pusher_killed_untold", 1, 1, 0, "mortal push heir push* | pop", {within(1), some}},
+      {liveness, "popper_killed_untold", 1, 1, 1, "mortal pop heir pop* | push", {within(1), some}},
       {liveness, "passed_by_others", 4, 1, 0, "mortal push | push push pop | pop", {some}},
       {liveness, "popper_killed_dropping", 1, 1, 1, "mortal pop | push | pop", {some}, false, true},
       {liveness, "both_sides_killed", 4, 1, 3, "mortal pop | mortal push | pop pop pop~ push", {some}, false, true},

@@ -98,9 +98,10 @@ void add_robust_mutex_models(models& to) {
   };
   using enum two_counters::fate;
   add("excludes", "lock add unlock | the same | the same", 3, 0, preemptions(2));
-  add("owner_dies", "mortal lock add unlock | lock add unlock | the same", 3, 1, preemptions(2));
+  add("owner_dies", "mortal lock add unlock | lock add unlock | the same", 3, 1, preemptions(1));
+  add("owner_dies_at_random", "mortal lock add unlock | lock add unlock | the same", 3, 1, random_executions(200'000));
   add("two_owners_die", "mortal lock add unlock | the same | lock add unlock", 3, 2, random_executions(200'000));
-  add("owners_heir", "mortal lock add unlock heir lock add unlock | lock add unlock", 2, 1, preemptions(3), heirs);
+  add("owners_heir", "mortal lock add unlock heir lock add unlock | lock add unlock", 2, 1, preemptions(2), heirs);
   add("owners_heir_among_others", "mortal lock add unlock heir lock add unlock | lock add unlock | the same", 3, 1,
       random_executions(100'000), heirs);
   add("owner_lingers", "lingering lock add unlock | lock add unlock | the same", 3, 1, random_executions(100'000),

@@ -12,7 +12,7 @@ void add_semaphore_ring_models(models& to) {
   add_models<ring>(to, promised, killed(false));
   const std::vector<scenario_text> recovering = {
       // Before it could close the semaphores, too.
-      {property::liveness, "closer_killed", 1, 1, 0, "mortal close | push pop", {preemptions(3)}},
+      {property::liveness, "closer_killed", 1, 1, 0, "mortal close | push pop", {preemptions(2)}},
       {property::safety, "drainer_killed", 2, 1, 1, "mortal pop? | close | pop? pop?", {random_executions(30'000)}},
       // It has the lock, and there are permits for others to go on to wait for that.
       {property::liveness,

@@ -41,6 +41,12 @@ inline search random_executions(std::uint64_t count) { return {search::kind::ran
 inline search preemptions(unsigned most) { return {search::kind::bounded, most}; }
 inline search exhaustive() { return {search::kind::exhaustive, 0}; }
 
+// What a plain `bazel test` does of it: a part of what the mutation gate searches with.
+inline search sooner(search s) {
+  if (s.how == search::kind::random) s.amount /= 4;
+  return s;
+}
+
 // What --config=deep does instead: minutes for seconds.
 inline search deeper(search s) {
   if (s.how == search::kind::random) s.amount *= 20;

@@ -11,13 +11,36 @@ void add_spsc_ring_models(models& to) {
   add_models<ring>(to, promised, one_to_one(3));
   add_models<ring>(to, promised, in_place(false));
   // A side that is killed: the other goes on with what was committed.
-  add_models<ring>(
-      to, promised,
-      {{property::safety, "producer_dies", 2, 1, 1, "mortal push? push? | pop? pop? pop?", {preemptions(3)}},
-       {property::safety, "consumer_dies", 2, 1, 1, "push? push? push? | mortal pop? pop?", {preemptions(3)}},
-       // Committed, and killed before anybody was woken.
-       {property::liveness, "producer_dies_untold", 1, 1, 0, "mortal push heir push* | pop", {preemptions(3)}},
-       {property::liveness, "consumer_dies_untold", 1, 1, 1, "mortal pop heir pop* | push", {preemptions(3)}}});
+  add_models<ring>(to, promised,
+                   {{property::safety,
+                     "producer_dies",
+                     2,
+                     1,
+                     1,
+                     "mortal push? push? | pop? pop? pop?",
+                     {preemptions(2), random_executions(60'000)}},
+                    {property::safety,
+                     "consumer_dies",
+                     2,
+                     1,
+                     1,
+                     "push? push? push? | mortal pop? pop?",
+                     {preemptions(2), random_executions(60'000)}},
+                    // Committed, and killed before anybody was woken.
+                    {property::liveness,
+                     "producer_dies_untold",
+                     1,
+                     1,
+                     0,
+                     "mortal push heir push* | pop",
+                     {preemptions(2), random_executions(60'000)}},
+                    {property::liveness,
+                     "consumer_dies_untold",
+                     1,
+                     1,
+                     1,
+                     "mortal pop heir pop* | push",
+                     {preemptions(2), random_executions(60'000)}}});
 }
 
 }  // namespace verify

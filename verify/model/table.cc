@@ -29,7 +29,7 @@ namespace {
 std::string rows_of(const verify::model& m, bool deep) {
   std::string rows;
   for (const verify::search& each : m.searches) {
-    const verify::search s = deep ? verify::deeper(each) : each;
+    const verify::search s = deep ? verify::deeper(each) : verify::sooner(each);
     const auto made = m.make();
     const verify::outcome o = verify::simulate(*made, s);
     if (o.what != verify::verdict::clean) return fmt::format("{} is not clean: no table is written\n", m.title());
