@@ -645,10 +645,11 @@ std::optional<strike_point> read_point(std::string_view text) {
   return p;
 }
 
-play rehearse(const cell& c) {
+play rehearse(const cell& c, const std::function<void()>& alive) {
   const auto perform = [&](scene& s) {
     s.begin(for_preparations);
-    return record(s.victim(), [&] { s.wake_victim(); });
+    return record(
+        s.victim(), [&] { s.wake_victim(); }, alive);
   };
   play p;
   scene s(c);
@@ -656,7 +657,8 @@ play rehearse(const cell& c) {
     p.acts.push_back({0, perform(s)});
     return p;
   }
-  p.first = record(s.first(), [] {});
+  p.first = record(
+      s.first(), [] {}, alive);
   // The first one dies half-way, and behind each step that may have claimed something.
   const auto end = static_cast<std::uint32_t>(p.first.steps.size() - 1);
   for (std::uint32_t i = 1; i <= end; ++i) {
