@@ -512,8 +512,8 @@ class scene {
       owed_[victim_consumer] = false;
       return;
     }
-    if (owed_[victim_consumer]) {
-      (void)receive(*victim_, {.what = verb::drain}, victim_consumer, "draining");
+    if (c_.ring->broadcasts && receives(c_.what->what)) {
+      drained(*victim_, receive(*victim_, {.what = verb::drain}, victim_consumer, "draining"), status::empty);
       judge_receiver(victim_consumer);
       owed_[victim_consumer] = false;
     }
