@@ -489,8 +489,11 @@ class scene {
       if (!spsc) pop_all();  // the one consumer is the victim
       push_all();
     } else {
-      if (!spsc) push_all();
-      pop_all();
+      // Twice round: one that is stopped while it joins a broadcast must not be overrun.
+      for (int round = 0; round != (c_.ring->broadcasts ? 2 : 1); ++round) {
+        if (!spsc) push_all();
+        pop_all();
+      }
     }
   }
 
@@ -645,7 +648,7 @@ std::optional<strike_point> read_point(std::string_view text) {
   return p;
 }
 
-play rehearse(const cell& c, const std::function<void()>& alive) {
+play rehearse(const cell& c, const std::function<void()>& alive) try {
   const auto perform = [&](scene& s) {
     s.begin(for_preparations);
     return record(
@@ -668,6 +671,8 @@ play rehearse(const cell& c, const std::function<void()>& alive) {
     p.acts.push_back({i, perform(again)});
   }
   return p;
+} catch (const failure& why) {
+  throw std::runtime_error(why.what);
 }
 
 std::vector<kill_point> points(const trace& t) {

@@ -109,6 +109,8 @@ INSTANTIATE_TEST_SUITE_P(Matrix, SurvivingTest,
 // From thousands of instructions, a few.
 TEST(MatrixTest, ACreatorIsKilledAnywhere) {
   for (const std::string_view name : {"create", "create_sysv"}) {
+    // To record it takes long on a busy machine: a step is two turns of the scheduler.
+    if (name == "create_sysv" && std::getenv("MILLRACE_DEEP") == nullptr) continue;
     const outcome o = try_cell({&ring_named("mpmc_ring"), &operation_named(name), state::empty, blow::kill}, 25);
     EXPECT_EQ(o.broken, "");
     EXPECT_GT(o.points, 20u);
