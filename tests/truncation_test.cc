@@ -18,10 +18,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "millrace/boost_ring.h"
+#include "millrace/broadcast_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/rendezvous_ring.h"
@@ -40,25 +42,39 @@ struct page_of_text {
   std::array<char, 4088> text;
 };
 
+struct lossy_broadcast_ring : broadcast_ring<page_of_text> {
+  static constexpr std::string_view kind = "lossy_broadcast_ring";
+  using broadcast_ring::broadcast_ring;
+};
+
 template <class R>
 class TruncationTest : public testing::Test {
  protected:
   using ring = shared_ring<R>;
   using handle = typename ring::handle;
 
-  static constexpr ring_options options{.capacity = R::kind == "rendezvous_ring" ? 0 : 8, .members = 4};
+  static constexpr ring_options options{
+      .capacity = R::kind == "rendezvous_ring" ? 0 : 8,
+      .members = 4,
+      .fidelity = R::kind == "lossy_broadcast_ring" ? fidelity::lossy : fidelity::lossless,
+  };
   static constexpr status last = R::kind == "boost_ring" ? status::closed : status::corrupt;
 
   TruncationTest() : ring_(*ring::create(*at_, options)) {}
 
+  static void receive(handle& h) {
+    if constexpr (broadcasting_ring<R>) h.begin_receiving();
+  }
+
   // A child in which `call`, again and again, never yields anything but what an intact
   // ring says, until it says that the ring is corrupt, and from then on nothing else.
-  child caller(std::function<status(handle&)> call) {
-    return child([this, call = std::move(call)] {
+  child caller(std::function<status(handle&)> call, bool receives) {
+    return child([this, receives, call = std::move(call)] {
       auto segment = ring::open(*at_);
       if (!segment) return false;
       auto mine = segment->attach();
       if (!mine) return false;
+      if (receives) receive(*mine);
       joined_->fetch_add(1);
       status s = status::ok;
       while (s != last) {
@@ -77,10 +93,10 @@ class TruncationTest : public testing::Test {
     });
   }
 
-  // Truncates to `bytes` while all these are at it.
+  // Truncates to `bytes` while all these are at it, the first of which pushes.
   void truncate_under(const std::vector<std::function<status(handle&)>>& calls, std::size_t bytes) {
     std::vector<child> callers;
-    for (const auto& call : calls) callers.push_back(caller(call));
+    for (const auto& call : calls) callers.push_back(caller(call, !callers.empty()));
     ASSERT_TRUE(reached([&] { return *joined_ == calls.size(); }));
     const std::uint64_t before = calls_->load();
     ASSERT_TRUE(reached([&] { return calls_->load() >= before + 1000; }));
@@ -114,7 +130,8 @@ struct ring_name {
 };
 
 using rings = testing::Types<mpmc_ring<page_of_text>, spsc_ring<page_of_text>, mutex_ring<page_of_text>,
-                             semaphore_ring<page_of_text>, boost_ring<page_of_text>, rendezvous_ring<page_of_text>>;
+                             semaphore_ring<page_of_text>, boost_ring<page_of_text>, rendezvous_ring<page_of_text>,
+                             broadcast_ring<page_of_text>, lossy_broadcast_ring>;
 TYPED_TEST_SUITE(TruncationTest, rings, ring_name);
 
 TYPED_TEST(TruncationTest, AllOfIt) { this->truncate_to(0); }
@@ -146,6 +163,7 @@ TYPED_TEST(TruncationTest, AfterAFewMessages) {
     auto mine = segment->attach();
     auto other = segment->attach();
     ASSERT_TRUE(mine && other);
+    this->receive(*other);
     page_of_text m{1, {}};
     for (int i = 0; i != 4; ++i) ASSERT_EQ(mine->try_push(m), status::ok);
     for (int i = 0; i != 2; ++i) ASSERT_EQ(other->try_pop(m), status::ok);
@@ -201,6 +219,7 @@ TEST(TruncationOfSleepers, TellsThem) {
       sleepers.emplace_back([&at, pushing] {
         auto segment = shared_ring<R>::create(*at, {.capacity = 1, .members = 2});
         auto mine = segment->attach();
+        if constexpr (broadcasting_ring<R>) mine->begin_receiving();
         page_of_text m{};
         while (pushing && mine->try_push(m) == status::ok) {
         }
@@ -213,6 +232,7 @@ TEST(TruncationOfSleepers, TellsThem) {
   put_to_sleep(static_cast<const mutex_ring<page_of_text>*>(nullptr));
   put_to_sleep(static_cast<const semaphore_ring<page_of_text>*>(nullptr));
   put_to_sleep(static_cast<const boost_ring<page_of_text>*>(nullptr));
+  put_to_sleep(static_cast<const broadcast_ring<page_of_text>*>(nullptr));
   for (const child& c : sleepers) ASSERT_TRUE(reached([&] { return asleep(c.pid()); }));
   for (const auto& at : places) ASSERT_EQ(::truncate(at->path().c_str(), 0), 0);
   for (child& c : sleepers) EXPECT_TRUE(c.succeeded());

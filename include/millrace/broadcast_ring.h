@@ -165,7 +165,8 @@ class broadcast_ring : public ring_calls<broadcast_ring<T, Platform>, T, Platfor
       const word intent = at_.shared->intent.load(std::memory_order_acquire);
       const word oldest = intent - std::min(intent, capacity_);
       const word gone = oldest - std::min(oldest, cursor_);  // B2
-      if (gone != 0 && !lossy_) return {status::corrupt, 0};
+      // B1: behind our loads it is not below what we found in tail.
+      if (intent < end || (gone != 0 && !lossy_)) return {status::corrupt, 0};
       const word lost = std::min(gone, n);
       std::copy(m.begin() + static_cast<std::ptrdiff_t>(lost), m.begin() + static_cast<std::ptrdiff_t>(n), m.begin());
       cursor_ += gone;

@@ -53,7 +53,7 @@ class operative {
   [[gnu::noinline]] void call(const order& o, std::span<parcel> all, deadline until) {
     switch (o.what) {
       case verb::join:
-        seat_ = ring_->attach();
+        seat_ = ring_->attach(o.receives);
         return answer(seat_ != nullptr ? status::ok : status::full, seat_ != nullptr ? 1 : 0);
       case verb::leave:
         seat_.reset();
@@ -112,6 +112,7 @@ class operative {
   void answer(status why, std::size_t count) {
     mail_.why = why;
     mail_.count = static_cast<std::uint32_t>(count);
+    mail_.missed = seat_ != nullptr ? seat_->missed() : 0;
     mail_.answered.store(1, std::memory_order_release);  // pairs with the director's look after our death
   }
   void answer(const batch_result& r) { answer(r.why, r.count); }
@@ -155,7 +156,7 @@ class operative {
 
   void settle() {
     std::vector<std::unique_ptr<seat>> taken;
-    while (auto one = ring_->attach()) taken.push_back(std::move(one));
+    while (auto one = ring_->attach(false)) taken.push_back(std::move(one));
     answer(status::ok, taken.size());
   }
 

@@ -56,6 +56,7 @@ struct order {
   std::uint32_t producer = 0;  // who they are from
   std::uint32_t first = 0;     // sequence
   bool traced = false;         // behind an int3, at which a tracer awaits it
+  bool receives = true;        // join: see segment::attach
   std::chrono::milliseconds patience{-1};
 };
 
@@ -69,6 +70,7 @@ struct mailbox {
   std::atomic<std::uint32_t> answered{0};  // the call has returned: `why` and `count` say what
   status why = status::ok;
   std::uint32_t count = 0;
+  std::uint64_t missed = 0;             // so far
   std::array<parcel, room> messages{};  // pushed, or popped
   std::array<bool, room> redelivered{};
 };

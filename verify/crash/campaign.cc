@@ -26,10 +26,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 2000ms;      // with survivors, on a busy machine
-constexpr auto little = 300ms;         // once the cell has failed anyhow
-constexpr std::size_t sure_after = 3;  // failures
-constexpr auto longest_silence = 60s;  // of a worker
+constexpr std::chrono::milliseconds little = 300ms;  // once the cell has failed anyhow
+constexpr std::size_t sure_after = 3;                // failures
+constexpr auto longest_silence = 200s;               // of a worker that only ever waits for a few times its patience
 
 // What a worker tells, one write each, shorter than a pipe's unit of writing.
 struct message {
@@ -73,19 +72,22 @@ class worker {
   void try_cell(std::uint32_t i) {
     const cell& c = cells_[i];
     say({.what = message::kind::begun, .cell = i});
-    const play p = rehearse(c);
+    const play p = rehearse(c, [&] { say({.what = message::kind::begun, .cell = i}); });
     std::uint32_t instructions = 0;
-    for (const act& a : p.acts) instructions += static_cast<std::uint32_t>(a.what.steps.size() - 1);
+    std::size_t all = 0;
+    for (const act& a : p.acts) {
+      instructions += static_cast<std::uint32_t>(a.what.steps.size() - 1);
+      all += chosen(a).size();
+    }
     say({.what = message::kind::begun, .cell = i, .number = instructions});
     std::size_t failures = 0;
     std::size_t passed_over = 0;
-    message tried{.what = message::kind::tried, .cell = i};
+    const std::size_t stride = how_.most == 0 ? how_.stride : std::max<std::size_t>(how_.stride, all / how_.most);
     for (const act& a : p.acts) {
       for (const kill_point& point : chosen(a)) {
-        if (passed_over++ % how_.stride != 0) continue;
-        const finding f = strike(c, p, a, point, failures < sure_after ? patience : little);
-        ++tried.number;
-        tried.elsewhere += f.elsewhere ? 1 : 0;
+        if (passed_over++ % stride != 0) continue;
+        const finding f =
+            strike(c, p, a, point, failures < sure_after ? how_.patience : std::min(how_.patience, little));
         if (!f.wrong.empty()) {
           ++failures;
           message m{.what = message::kind::failed, .asleep = point.asleep, .cell = i, .number = point.step};
@@ -94,13 +96,9 @@ class worker {
           put(m.where, where(a.what.steps[point.step].at));
           say(m);
         }
-        if (tried.number == 50) {
-          say(tried);
-          tried.number = tried.elsewhere = 0;
-        }
+        say({.what = message::kind::tried, .cell = i, .number = 1, .elsewhere = f.elsewhere ? 1u : 0u});
       }
     }
-    say(tried);
     say({.what = message::kind::finished, .cell = i});
   }
 

@@ -2,6 +2,7 @@
 #ifndef MILLRACE_VERIFY_CRASH_CAMPAIGN_H_
 #define MILLRACE_VERIFY_CRASH_CAMPAIGN_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -15,8 +16,10 @@ namespace millrace::crash {
 
 struct request {
   unsigned jobs = 2;
-  std::uint32_t stride = 1;            // strike at every stride-th point only
-  std::optional<strike_point> only{};  // or at this one
+  std::uint32_t stride = 1;                    // strike at every stride-th point only
+  std::uint32_t most = 0;                      // and, if it is not 0, at about so many of a cell, evenly
+  std::optional<strike_point> only{};          // or at this one
+  std::chrono::milliseconds patience{10'000};  // with survivors: what has not happened by then never will
 };
 
 struct failed_point {

@@ -77,6 +77,11 @@ sleeper sleeper_of(const cell& c) {
   return sleeper::popper;
 }
 
+bool is_batch(verb v) { return v == verb::try_push_n || v == verb::try_pop_n || v == verb::push_n || v == verb::pop_n; }
+bool selects(verb v) { return v == verb::select_push || v == verb::select_pop; }
+
+bool is_lossy(const ring_type& r) { return r.options.fidelity == fidelity::lossy; }
+
 std::uint64_t capacity_of(const ring_type& r) { return r.rendezvous ? 0 : capacity; }
 
 // How many messages are in the ring before the operation.
@@ -158,16 +163,21 @@ class scene {
   explicit scene(const cell& c, bool crowded = false)
       : c_(c), members_(places(c, crowded)), at_(prepare_place(c)), old_("the survivor", at_, mail_[0]) {
     books_.senders.resize(5);
-    books_.received.resize(3);
+    books_.received.resize(5);
     victim_.emplace("the victim", at_, mail_[1], true);
     if (c_.what->creates()) return;
-    come(old_);
-    fill_up();
-    if (sleeper_of(c_) != sleeper::none) put_to_sleep();
-    if (c_.what->what != verb::join) come(*victim_);
+    come(old_, survivors);
+    go_round();
+    if (c_.what->what != verb::join) come(*victim_, victim_consumer, receives(c_.what->what));
+    if (c_.what->dead) {
+      first_.emplace("the first victim", at_, mail_[4], true);
+      come(*first_, firsts_consumer, pops(*c_.what->dead));
+    }
+    for (std::uint32_t i = 0; i != held_before(c_); ++i) put_one();
+    // Only the victim has those before it that the sleeper waits for.
+    if (c_.ring->broadcasts && pops(c_.what->what) && c_.what->sleeper) (void)drain_all();
+    if (c_.what->sleeper) put_to_sleep();
     if (!c_.what->dead) return;
-    first_.emplace("the first victim", at_, mail_[4], true);
-    come(*first_);
     first_->tell({.what = *c_.what->dead, .producer = firsts, .traced = true});
   }
   scene(const scene&) = delete;
@@ -184,7 +194,8 @@ class scene {
   void kill_first(const trace& t, std::uint32_t step) {
     (void)go_to(first_->pid(), t, {step, false}, [] {});
     first_->die();
-    take_stock(*first_, *c_.what->dead, 1, firsts);
+    owed_[firsts_consumer] = false;
+    take_stock(*first_, *c_.what->dead, 1, firsts, c_.ring->broadcasts ? firsts_consumer : victim_consumer);
     const deadline until = deadline::after(patience_);
     while (!at_rest({&old_, &*victim_})) {
       if (deadline::clock::now() >= until.when()) throw failure{"the others do not come to rest after the first death"};
@@ -209,6 +220,10 @@ class scene {
   void wake_victim() {
     if (pushes(c_.what->what)) {
       (void)receive(old_, {.what = verb::try_pop_n, .count = c_.what->count}, survivors);
+      // A receiver of a broadcast, too, once it has what it slept for.
+      if (c_.ring->broadcasts && sleeper_goes_on()) {
+        (void)receive(*sleeper_, {.what = verb::drain}, sleeper_consumer);
+      }
     } else {
       (void)send(old_, {.what = verb::try_push, .producer = olds});
     }
@@ -216,7 +231,8 @@ class scene {
 
   void kill() {
     victim_->die();
-    take_stock(*victim_, c_.what->what, c_.what->count, victims);
+    owed_[victim_consumer] = false;
+    take_stock(*victim_, c_.what->what, c_.what->count, victims, victim_consumer);
     meet();
     go_on();
   }
@@ -230,13 +246,16 @@ class scene {
       if (asleep(victim_->pid())) wake_victim();
       if (deadline::clock::now() >= until.when()) throw failure{"the victim hangs after SIGCONT"};
     }
-    take_stock(*victim_, c_.what->what, c_.what->count, victims);
+    take_stock(*victim_, c_.what->what, c_.what->count, victims, victim_consumer);
+    if (c_.ring->broadcasts) victim_leaves();
     meet();
     go_on();
-    if (c_.what->what != verb::leave) obey(*victim_, {.what = verb::leave});
+    if (!c_.ring->broadcasts) victim_leaves();
   }
 
   void judge() const {
+    for (std::uint32_t i = 0; c_.ring->broadcasts && i != books_.received.size(); ++i) judge_receiver(i);
+    if (c_.ring->broadcasts) return;
     const balance b = settle(books_);
     if (!b.even()) throw failure{b.describe()};
   }
@@ -244,7 +263,7 @@ class scene {
  private:
   // Who the messages are from, and who got them.
   enum sender_number : std::uint32_t { olds, victims, sleepers, freshs, firsts };
-  enum consumer_number : std::uint32_t { survivors, sleeper_consumer, victim_consumer };
+  enum consumer_number : std::uint32_t { survivors, sleeper_consumer, victim_consumer, newcomers, firsts_consumer };
 
   static std::uint32_t places(const cell& c, bool crowded) {
     const std::uint32_t survivor_and_victim = 2;
@@ -252,8 +271,13 @@ class scene {
     return survivor_and_victim + (crowded ? others : 2);
   }
 
+  // Whether one that is to do this has to be a receiver of a broadcast.
+  static bool receives(verb what) { return pops(what) || what == verb::join || what == verb::leave; }
+
   workplace prepare_place(const cell& c) {
-    workplace at{.type = c.ring, .options = {.capacity = capacity_of(*c.ring), .members = members_}};
+    workplace at{.type = c.ring, .options = c.ring->options};
+    at.options.capacity = capacity_of(*c.ring);
+    at.options.members = members_ * c.ring->places;
     if (c.what->creates()) {
       own_shared_memory();
       at.where = c.what->sysv ? location::sysv(0x6d72) : location::posix("millrace-crash");
@@ -267,13 +291,24 @@ class scene {
   }
 
   // Attaches. What the victim was to create, it finds or creates.
-  void come(actor& who) {
+  void come(actor& who, consumer_number number, bool receiving = true) {
     if (c_.what->creates() && obey(who, {.what = verb::open}, "opening").why != status::ok) {
       throw failure{fmt::format("{} can neither open nor create the ring", who.name())};
     }
-    if (obey(who, {.what = verb::join}, "joining").why != status::ok) {
+    if (obey(who, {.what = verb::join, .receives = receiving}, "joining").why != status::ok) {
       throw failure{fmt::format("{} finds no place at the ring", who.name())};
     }
+    if (!c_.ring->broadcasts || !receiving) return;
+    // It is owed what is sent from here on: the rest counts as if it had had it.
+    for (std::uint32_t p = 0; p != books_.senders.size(); ++p) {
+      for (std::uint32_t i = 0; i != books_.senders[p].committed; ++i) {
+        receipt had;
+        had.producer = p;
+        had.sequence = i & 0x7fffffffu;
+        books_.received[number].push_back(had);
+      }
+    }
+    owed_[number] = true;
   }
 
   void await(actor& who, std::string_view when) const {
@@ -292,6 +327,7 @@ class scene {
     for (std::uint32_t i = 0; i != mail.count; ++i) {
       books_.received[consumer].push_back(receipt_of(mail.messages[i], mail.redelivered[i], seed));
     }
+    missed_[consumer] = mail.missed;
   }
 
   status receive(actor& who, const order& o, consumer_number consumer, std::string_view when = "") {
@@ -309,15 +345,13 @@ class scene {
     return mail.why;
   }
 
-  void fill_up() {
-    const std::uint32_t held = held_before(c_);
-    if (c_.from == state::wrapped) {
-      for (std::uint32_t i = 0; i != capacity - 1; ++i) {
-        put_one();
-        if (receive(old_, {.what = verb::pop}, survivors) != status::ok) throw failure{"the ring was not emptied"};
-      }
+  // So that what it is to hold lies across the end of its slots.
+  void go_round() {
+    if (c_.from != state::wrapped) return;
+    for (std::uint32_t i = 0; i != capacity - 1; ++i) {
+      put_one();
+      if (receive(old_, {.what = verb::pop}, survivors) != status::ok) throw failure{"the ring was not emptied"};
     }
-    for (std::uint32_t i = 0; i != held; ++i) put_one();
   }
 
   void put_one() {
@@ -326,8 +360,8 @@ class scene {
 
   void put_to_sleep() {
     sleeper_.emplace("the sleeper", at_, mail_[2]);
-    come(*sleeper_);
     const bool popper = sleeper_of(c_) == sleeper::popper;
+    come(*sleeper_, sleeper_consumer, popper);
     sleeper_->tell({.what = popper ? verb::pop : verb::push, .producer = sleepers});
     books_.senders[sleepers].begun = popper ? 0 : 1;
     const deadline until = deadline::after(patience_);
@@ -338,12 +372,12 @@ class scene {
   }
 
   // What one knew when it was killed, or says now.
-  void take_stock(const actor& who, verb what, std::uint32_t count, sender_number number) {
+  void take_stock(const actor& who, verb what, std::uint32_t count, sender_number number, consumer_number consumer) {
     const mailbox& mail = who.mail();
     const bool answered = mail.answered.load(std::memory_order_acquire) != 0;
     if (pushes(what)) books_.senders[number] = {answered ? mail.count : count, answered ? mail.count : 0};
     if (!pops(what)) return;
-    if (answered) return note(mail, victim_consumer);
+    if (answered) return note(mail, consumer);
     for (std::uint32_t i = 0; i != (what == verb::drain ? mailbox::room : count); ++i) {
       books_.in_hands.push_back(receipt_of(mail.messages[i], false, seed));
     }
@@ -374,38 +408,46 @@ class scene {
 
   // The sleeper goes on, or sleeps for ever and rightly so; and a newcomer comes.
   void meet() {
-    if (c_.what->creates()) come(old_);
+    if (c_.what->creates()) come(old_, survivors);
     fresh_.emplace("the newcomer", at_, mail_[3]);
     if (sleeper_)
       settle_sleeper();
     else
-      come(*fresh_);
+      come(*fresh_, newcomers);
   }
 
   void settle_sleeper() {
     wait_for_sleeper({&old_, &*sleeper_});
-    const bool slept = !sleeper_->done();
-    come(*fresh_);
+    const bool slept = !sleeper_goes_on();
+    come(*fresh_, newcomers);
     if (slept) wait_for_sleeper({&old_, &*sleeper_, &*fresh_});
     if (slept && sleeper_->done()) throw failure{"the sleeper goes on only when a newcomer comes"};
     const bool popper = sleeper_of(c_) == sleeper::popper;
     if (slept) {
-      // A try is the witness; afterwards the sleeper is woken as usual.
-      const status said = popper ? receive(*fresh_, {.what = verb::try_pop}, survivors, "trying to pop")
-                                 : send(*fresh_, {.what = verb::try_push, .producer = freshs}, "trying to push");
+      // A try is the witness; afterwards the sleeper is woken as usual. (Of a broadcast a newcomer has nothing to pop.)
+      const status said =
+          popper ? receive(c_.ring->broadcasts ? old_ : *fresh_, {.what = verb::try_pop}, survivors, "trying to pop")
+                 : send(*fresh_, {.what = verb::try_push, .producer = freshs}, "trying to push");
       // A push hears busy where a message waits to be redelivered, which it does
       // until the others have been popped: no room, either.
       if (said != (popper ? status::empty : status::full) && (popper || said != status::busy)) {
         throw failure{fmt::format("the sleeper sleeps for ever, where a try says {}", to_string(said))};
       }
-      const status cure = popper ? send(*fresh_, {.what = verb::push, .producer = freshs}, "pushing")
-                                 : receive(*fresh_, {.what = verb::drain}, survivors, "draining");
+      const status cure = popper ? send(*fresh_, {.what = verb::push, .producer = freshs}, "pushing") : drain_all();
       if (cure != (popper ? status::ok : status::empty)) {
         throw failure{
             fmt::format("the sleeper sleeps for ever, and a {} says {}", popper ? "push" : "pop", to_string(cure))};
       }
       await(*sleeper_, "although it was woken");
+      (void)sleeper_goes_on();
     }
+  }
+
+  // Whether there is one that sleeps no more.
+  bool sleeper_goes_on() {
+    if (!sleeper_ || !sleeper_->done()) return false;
+    if (std::exchange(heard_sleeper_, true)) return true;
+    const bool popper = sleeper_of(c_) == sleeper::popper;
     const mailbox& mail = sleeper_->mail();
     if (popper) {
       note(mail, sleeper_consumer);
@@ -415,6 +457,7 @@ class scene {
     if (mail.why != status::ok && !(c_.what->what == verb::close && mail.why == status::closed)) {
       throw failure{fmt::format("the sleeper's call says {}", to_string(mail.why))};
     }
+    return true;
   }
 
   // The victim is alive: whatever it holds up, it holds up. Nobody may be harmed.
@@ -446,33 +489,84 @@ class scene {
       if (!spsc) pop_all();  // the one consumer is the victim
       push_all();
     } else {
-      if (!spsc) push_all();
-      pop_all();
+      // Twice round: one that is stopped while it joins a broadcast must not be overrun.
+      for (int round = 0; round != (c_.ring->broadcasts ? 2 : 1); ++round) {
+        if (!spsc) push_all();
+        pop_all();
+      }
+    }
+  }
+
+  // What the one who was there says when there is no more. All get all of a broadcast.
+  status drain_all() {
+    const auto drain = [&](actor& who, consumer_number number) {
+      return receive(who, {.what = verb::drain}, number, "draining");
+    };
+    if (c_.ring->broadcasts) {
+      if (owed_[sleeper_consumer] && sleeper_goes_on()) (void)drain(*sleeper_, sleeper_consumer);
+      if (fresh_) (void)drain(*fresh_, newcomers);
+    }
+    return drain(old_, survivors);
+  }
+
+  // It was stopped, and has come to its end. Of a broadcast it has had all that was sent meanwhile.
+  void victim_leaves() {
+    if (c_.what->what == verb::leave) {
+      owed_[victim_consumer] = false;
+      return;
+    }
+    if (c_.ring->broadcasts && receives(c_.what->what)) {
+      drained(*victim_, receive(*victim_, {.what = verb::drain}, victim_consumer, "draining"), status::empty);
+      judge_receiver(victim_consumer);
+      owed_[victim_consumer] = false;
+    }
+    obey(*victim_, {.what = verb::leave});
+  }
+
+  // Of a broadcast. Each that lives has had every message since it came, or knows that it has missed it.
+  void judge_receiver(std::uint32_t number) const {
+    const auto& had = books_.received[number];
+    const std::uint64_t missed = missed_[number];
+    balance b = settle({books_.senders, {had}});
+    if (!owed_[number] || b.lost <= missed) b.lost = 0;
+    if (!b.even()) throw failure{fmt::format("receiver {}: {}", number, b.describe())};
+    if (!owed_[number]) return;
+    std::uint64_t begun = 0;
+    std::uint64_t committed = 0;
+    for (const sender& s : books_.senders) {
+      begun += s.begun;
+      committed += s.committed;
+    }
+    const std::uint64_t known = had.size() + missed;
+    if (known < committed || known > begun) {
+      throw failure{
+          fmt::format("receiver {} has had {} and missed {}, and {} were sent", number, had.size(), missed, committed)};
     }
   }
 
   // Drain, refill, drain: the one who was there and the one who came, in turn.
   void go_on() {
     const bool closes = c_.what->what == verb::close;
-    const status first = receive(old_, {.what = verb::drain}, survivors, "draining");
+    const status first = drain_all();
     if (first != status::empty && !(closes && first == status::closed)) drained(old_, first, status::empty);
     if (closes) return finish_closing();
     const std::uint64_t most = capacity_of(*c_.ring);
     const status more =
         send(*fresh_, {.what = verb::fill, .count = static_cast<std::uint32_t>(most), .producer = freshs}, "refilling");
     const std::uint64_t room = fresh_->mail().count;
-    if (more != status::full || room != most) {
+    const bool lossy = is_lossy(*c_.ring);  // there is always room
+    if (more != (lossy ? status::ok : status::full) || room != most + (lossy ? 1 : 0)) {
       throw failure{
           fmt::format("there is room for {} of {} messages; one more push says {}", room, most, to_string(more))};
     }
-    drained(old_, receive(old_, {.what = verb::drain}, survivors, "draining"), status::empty);
+    drained(old_, drain_all(), status::empty);
     if (c_.what->what == verb::join || c_.what->what == verb::leave) count_places();
   }
 
   // Whoever was killed in close may have closed the ring or not; the next one does.
   void finish_closing() {
     obey(*fresh_, {.what = verb::close}, "closing");
-    drained(old_, receive(old_, {.what = verb::drain}, survivors, "draining"), status::closed);
+    drained(old_, drain_all(), status::closed);
     const status s = send(*fresh_, {.what = verb::try_push, .producer = freshs}, "pushing");
     if (s != status::closed) throw failure{fmt::format("a push on a closed ring says {}", to_string(s))};
   }
@@ -484,7 +578,8 @@ class scene {
   }
 
   void count_places() {
-    const std::uint32_t taken = 2 + (c_.how == blow::stop && c_.what->what == verb::join ? 1 : 0);
+    const bool victim_is_here = c_.how == blow::stop && c_.what->what == verb::join && !c_.ring->broadcasts;
+    const std::uint32_t taken = 2 + (victim_is_here ? 1 : 0);
     const std::uint32_t left = obey(old_, {.what = verb::settle}, "joining once more").count;
     if (left != members_ - taken) {
       throw failure{fmt::format("{} places are left of {}, {} of which are in use", left, members_, taken)};
@@ -495,6 +590,9 @@ class scene {
   const std::uint32_t members_;
   std::chrono::milliseconds patience_ = for_preparations;
   books books_;
+  std::array<std::uint64_t, 5> missed_{};  // of a broadcast, by consumer
+  std::array<bool, 5> owed_{};             // likewise: whether it is a receiver, and lives
+  bool heard_sleeper_ = false;             // that it has gone on
   mailboxes mail_;
   std::unique_ptr<segment> ring_;
   workplace at_;
@@ -511,6 +609,8 @@ std::span<const operation> operations() { return table; }
 
 bool possible(const cell& c) {
   if ((is_in_place(c.what->what) || (c.what->dead && is_in_place(*c.what->dead))) && !c.ring->in_place) return false;
+  if (is_batch(c.what->what) && !c.ring->batches) return false;
+  if (selects(c.what->what) && !c.ring->selects) return false;
   if (c.what->creates()) return c.from == state::empty;
   // It is always empty, and full; and who was killed in a try has left nothing.
   if (c.ring->rendezvous) return c.from == state::empty && !c.what->dead;
@@ -525,7 +625,7 @@ bool possible(const cell& c) {
     case sleeper::popper:
       return c.from == state::empty || c.from == state::wrapped;
     case sleeper::pusher:
-      return c.from == state::full || c.from == state::wrapped;
+      return !is_lossy(*c.ring) && (c.from == state::full || c.from == state::wrapped);
   }
   return false;
 }
@@ -548,10 +648,11 @@ std::optional<strike_point> read_point(std::string_view text) {
   return p;
 }
 
-play rehearse(const cell& c) {
+play rehearse(const cell& c, const std::function<void()>& alive) try {
   const auto perform = [&](scene& s) {
     s.begin(for_preparations);
-    return record(s.victim(), [&] { s.wake_victim(); });
+    return record(
+        s.victim(), [&] { s.wake_victim(); }, alive);
   };
   play p;
   scene s(c);
@@ -559,7 +660,8 @@ play rehearse(const cell& c) {
     p.acts.push_back({0, perform(s)});
     return p;
   }
-  p.first = record(s.first(), [] {});
+  p.first = record(
+      s.first(), [] {}, alive);
   // The first one dies half-way, and behind each step that may have claimed something.
   const auto end = static_cast<std::uint32_t>(p.first.steps.size() - 1);
   for (std::uint32_t i = 1; i <= end; ++i) {
@@ -569,6 +671,8 @@ play rehearse(const cell& c) {
     p.acts.push_back({i, perform(again)});
   }
   return p;
+} catch (const failure& why) {
+  throw std::runtime_error(why.what);
 }
 
 std::vector<kill_point> points(const trace& t) {

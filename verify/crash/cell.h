@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -84,7 +85,7 @@ struct finding {
   bool elsewhere = false;  // the operation took another way than when it was recorded
 };
 
-play rehearse(const cell& c);
+play rehearse(const cell& c, const std::function<void()>& alive);
 
 // Where to strike: before each instruction of this program the first three times
 // that it comes; of those of shared libraries, which know nothing of the ring,

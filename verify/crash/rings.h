@@ -3,6 +3,7 @@
 #define MILLRACE_VERIFY_CRASH_RINGS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -49,6 +50,8 @@ class seat {
   virtual status select_push(const parcel& m) = 0;
   virtual popped select_pop(parcel& m) = 0;
   virtual void close() = 0;
+  // How many messages it has missed: of a lossy broadcast.
+  virtual std::uint64_t missed() const { return 0; }
 };
 
 // A ring in a segment, to attach to.
@@ -59,16 +62,21 @@ class segment {
   segment& operator=(const segment&) = delete;
   virtual ~segment() = default;
 
-  // Nothing if every place is taken.
-  virtual std::unique_ptr<seat> attach() = 0;
+  // Nothing if every place is taken. Of a broadcast: whether it receives, from here on.
+  virtual std::unique_ptr<seat> attach(bool receives = true) = 0;
 };
 
 struct ring_type {
   std::string_view name;
-  bool one_to_one;  // one producer and one consumer at a time
-  bool mortal;      // its users do not survive a death
-  bool in_place;    // messages can be written and read where they lie
-  bool rendezvous;  // it has no capacity
+  bool one_to_one;       // one producer and one consumer at a time
+  bool mortal;           // its users do not survive a death
+  bool in_place;         // messages can be written and read where they lie
+  bool rendezvous;       // it has no capacity
+  bool batches;          // more than one message a call
+  bool selects;          // it can be waited for beside others
+  bool broadcasts;       // each receiver gets every message
+  ring_options options;  // all but capacity and members
+  std::uint32_t places;  // of members, that a seat takes
   result<std::unique_ptr<segment>> (*create)(const location& where, const ring_options& options);
   result<std::unique_ptr<segment>> (*open_or_create)(const location& where, const ring_options& options);
 };

@@ -206,7 +206,11 @@ std::string describe_end(int how) {
 class storm {
  public:
   explicit storm(const weather& w) : weather_(w), random_(w.seed), side_(w.ring->one_to_one ? 1 : 2) {
-    auto made = w.ring->create(location::anonymous(), {.capacity = w.ring->rendezvous ? 0 : slots, .members = places});
+    ring_options options = w.ring->options;
+    options.capacity = w.ring->rendezvous ? 0 : slots;
+    options.members = places * w.ring->places;
+    options.keep_open = true;  // at the end of a round nobody is there
+    auto made = w.ring->create(location::anonymous(), options);
     if (!made) throw std::runtime_error(made.error().message);
     ring_ = *std::move(made);
   }

@@ -43,7 +43,10 @@ int storm(int argc, char** argv) {
   std::string ring = "all";
   std::uint64_t seed = std::random_device()();
   std::vector<std::string> names{"all"};
-  for (const ring_type& r : ring_types()) names.emplace_back(r.name);
+  // A storm's books have one receiver a message.
+  for (const ring_type& r : ring_types()) {
+    if (!r.broadcasts) names.emplace_back(r.name);
+  }
   app.add_option("--seconds", seconds, "for each ring")->check(CLI::Range(0.1, 86400.0))->capture_default_str();
   app.add_option("--ring", ring, "all that survive, or one; spin_ring and boost_ring do not, and must fail")
       ->check(CLI::IsMember(names))
@@ -61,7 +64,7 @@ int storm(int argc, char** argv) {
   const bool shown = ::isatty(STDERR_FILENO) == 1;
   toll all;
   for (const ring_type& r : ring_types()) {
-    if (ring == "all" ? r.mortal : ring != r.name) continue;
+    if (ring == "all" ? r.mortal || r.broadcasts : ring != r.name) continue;
     const weather w{&r, std::chrono::duration<double>(seconds), seed};
     const toll t = rage(w, [&](const toll& now) {
       if (shown) fmt::print(stderr, "\r\x1b[K{}: {} kills", r.name, now.kills);

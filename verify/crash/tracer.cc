@@ -143,7 +143,7 @@ std::string file_and_line(const std::string& path) {
   asm volatile("");  // else it would have no effect, and not be called
 }
 
-trace record(pid_t pid, const waker& wake) {
+trace record(pid_t pid, const waker& wake, const std::function<void()>& alive) {
   expect_mark(pid);
   trace t;
   std::unordered_map<std::uintptr_t, std::uint32_t> visits;
@@ -163,6 +163,7 @@ trace record(pid_t pid, const waker& wake) {
                        .kernel = after_call || is_call(text)});
     after_call = is_call(text);
     if (at == end_of_operation()) return t;
+    if (t.steps.size() % 1000 == 0) alive();
     if (t.steps.size() > longest_operation) throw std::runtime_error("the operation to be traced does not end");
     ::ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr);
     const stop s = stop_awake(pid, [&] {

@@ -45,9 +45,10 @@ using waker = std::function<void()>;
 // an int3; its operation ends where it calls `operation_ends`. Both functions
 // leave it stopped, or asleep if that is the point.
 //
-// `record` steps through the operation. Throws std::runtime_error if it does not end.
+// `record` steps through the operation, which on a busy machine can take minutes, and calls `alive` now and
+// then. Throws std::runtime_error if it does not end.
 extern "C" void operation_ends();
-trace record(pid_t pid, const waker& wake);
+trace record(pid_t pid, const waker& wake, const std::function<void()>& alive);
 
 // Goes to the point's anchor at full speed, with a breakpoint, and steps from there.
 arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& wake);

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "millrace/broadcast_ring.h"
+#include "millrace/byte_ring.h"
 #include "millrace/layout.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
@@ -101,7 +103,14 @@ enum move : std::uint8_t {
 };
 
 template <class R>
+constexpr bool holds_bytes = requires(const R& r) {
+  r.bytes_at(0, 0);
+};
+
+template <class R>
 class game {
+  using value = typename R::value_type;
+
  public:
   explicit game(const geometry& shape)
       : shape_(shape),
@@ -170,6 +179,9 @@ class game {
   // As a keeper does it, for a new process in this place, whoever had it before.
   void join(std::uint32_t place) {
     member& who = members_[place];
+    if constexpr (broadcasting_ring<R>) {
+      if (who.ring) who.ring->end_receiving();
+    }
     who.ring.reset();
     who.dies_in.reset();
     const auto shape = inspect<R>(segment_.get(), size_, any_shape, "segment");
@@ -194,6 +206,7 @@ class game {
       who.dead = false;
     }
     all.life_of(place).store(id, std::memory_order_release);
+    if constexpr (broadcasting_ring<R>) who.ring->begin_receiving();
   }
 
   void die(std::uint32_t place) {
@@ -208,7 +221,7 @@ class game {
     const std::size_t count = what == try_push_n || what == try_pop_n || what == push_n_until || what == pop_n_until
                                   ? script.take(1) % 70
                                   : 1;
-    std::vector<letter> some(count, letter{1, 2, 3});  // of their own size: nothing may be read or written beyond
+    std::vector<value> some(count);  // of their own size: nothing may be read or written beyond
     member& who = members_[place];
     const auto act = [&] { make(what, *who.ring, some); };
     if (!who.dies_in) return act();
@@ -216,18 +229,27 @@ class game {
     die(place);
   }
 
-  void make(move what, R& ring, std::span<letter> some) {
+  void make(move what, R& ring, std::span<value> some) {
     const deadline passed = deadline::at(deadline::clock::time_point{});
     const std::size_t count = some.size();
     const auto one = [](status s) { return batch_result{s, delivered(s) ? std::size_t{1} : 0}; };
     if constexpr (writes_in_place<R> && reads_in_place<R>) {
       const auto write = [&](auto slot) {
         if (slot) *slot = some[0];
+        if constexpr (holds_bytes<R>) {
+          if (slot) std::ranges::fill(ring.bytes_at(slot.slot(), ring.max_message()), std::byte{1});
+          if (slot) slot->length = ring.max_message();
+        }
         if (slot && !withdrawn_) slot.commit();
         return one(slot.why());
       };
       const auto read = [&](auto found) {
         if (found) some[0] = *found;
+        if constexpr (holds_bytes<R>) {
+          const auto ones = [](std::byte b) { return b == std::byte{1}; };
+          const bool whole = !found || std::ranges::all_of(ring.bytes_at(found.slot(), found->length), ones);
+          if (!whole && !enemy_.has_struck()) fail("a message arrives with other bytes");
+        }
         return one(found.why());
       };
       if (in_place_ && what == try_push) return judge(write(ring.try_reserve()), count, {status::full, status::busy});
@@ -301,6 +323,17 @@ void play(std::span<const std::uint8_t> script) {
   const std::uint64_t capacity = capacities[rest.take(1) % capacities.size()];
   const geometry shape{capacity, static_cast<std::uint32_t>(2 + rest.take(1) % 20),
                        kind / 4 % 2 == 0 ? delivery::redeliver : delivery::drop};
+  switch (kind / 32) {
+    case 2:
+      return play_on<byte_ring<hostile>>(
+          {capacity, shape.members, shape.on_death, false, {}, static_cast<std::uint32_t>(capacity * 5)}, rest);
+    case 4:
+      return play_on<broadcast_ring<letter, hostile>>(shape, rest);
+    case 5:
+      return play_on<broadcast_ring<letter, hostile>>({capacity, shape.members, {}, false, fidelity::lossy}, rest);
+    default:
+      break;
+  }
   if (kind / 8 % 4 == 3) {
     return play_on<rendezvous_ring<letter, hostile>>({0, shape.members, shape.on_death}, rest);
   }
