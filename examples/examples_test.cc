@@ -24,20 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using millrace::named_things;
 using millrace::reached;
 using words = std::vector<std::string>;
-
-// What has a name beyond its process.
-std::set<std::string> named_things() {
-  std::set<std::string> found;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator("/dev/shm", none)) found.insert(entry.path());
-  for (const char* kind : {"shm", "msg", "sem"}) {
-    std::ifstream file(std::string("/proc/sysvipc/") + kind);
-    for (std::string line; std::getline(file, line);) found.insert(kind + line.substr(0, 21));  // key and id
-  }
-  return found;
-}
 
 // An example that runs, its output and errors together, its input ours; on a terminal if
 // that is asked for.
