@@ -20,6 +20,8 @@
 #include <vector>
 
 #include "millrace/mpmc_ring.h"
+#include "millrace/pollable.h"
+#include "millrace/select.h"
 #include "millrace/shared_ring.h"
 #include "tests/support.h"
 
@@ -190,6 +192,23 @@ TEST(Limits, NobodyIsAttachedWhereTheKeeperCannotBeStarted) {
                 }).succeeded());
     EXPECT_TRUE(segment->attach()) << "its place was left taken";
   }
+}
+
+TEST(Limits, NothingIsLeftForAPollable) {
+  selector any;
+  EXPECT_TRUE(child([&] {
+                const int lowest_free = ::dup(0);
+                ::close(lowest_free);
+                return limit(RLIMIT_NOFILE, static_cast<rlim_t>(lowest_free)) &&
+                       refused(pollable::create(any), errc::limit, {"no descriptor is left", "ulimit -n"});
+              }).succeeded());
+  EXPECT_TRUE(child([&] {
+                const int lowest_free = ::dup(0);
+                ::close(lowest_free);
+                return forbid({SYS_clone, SYS_clone3}, EAGAIN) &&
+                       refused(pollable::create(any), errc::limit, {"thread cannot be started", "ulimit -u"}) &&
+                       ::dup(0) == lowest_free;
+              }).succeeded());
 }
 
 TEST(Limits, NoMappingIsLeft) {
