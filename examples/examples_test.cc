@@ -24,20 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using millrace::named_things;
 using millrace::reached;
 using words = std::vector<std::string>;
-
-// What has a name beyond its process.
-std::set<std::string> named_things() {
-  std::set<std::string> found;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator("/dev/shm", none)) found.insert(entry.path());
-  for (const char* kind : {"shm", "msg", "sem"}) {
-    std::ifstream file(std::string("/proc/sysvipc/") + kind);
-    for (std::string line; std::getline(file, line);) found.insert(kind + line.substr(0, 21));  // key and id
-  }
-  return found;
-}
 
 // An example that runs, its output and errors together, its input ours; on a terminal if
 // that is asked for.
@@ -239,6 +228,45 @@ TEST_P(Examples, MailboxIsInterrupted) {
   ASSERT_TRUE(p.says("sends letter 1"));
   p.interrupt();
   EXPECT_EQ(p.ends(), 130);
+}
+
+TEST_P(Examples, Rendezvous) {
+  program p("rendezvous", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  const std::size_t nobody = p.said().find("A: nobody is at the door\n");
+  EXPECT_NE(nobody, std::string::npos) << p.said();
+  std::size_t before = nobody;
+  for (int i = 1; i <= 3; ++i) {
+    const std::string parcel = "parcel " + std::to_string(i) + "\n";
+    const std::size_t offered = p.said().find("A: offers " + parcel);
+    const std::size_t known = p.said().find("A: B has " + parcel);
+    const std::size_t taken = p.said().find("B: takes " + parcel);
+    ASSERT_NE(std::max({offered, known, taken}), std::string::npos) << p.said();
+    EXPECT_LT(before, offered) << p.said();
+    EXPECT_LT(offered, std::min(known, taken)) << p.said();
+    before = known;
+  }
+  EXPECT_EQ(lines_with(p.said(), "B: A has gone").size(), 1u) << p.said();
+}
+
+TEST_P(Examples, RendezvousIsInterrupted) {
+  program p("rendezvous", {"--speed=0.01"}, GetParam());
+  ASSERT_TRUE(p.says("A: offers parcel 1"));
+  p.interrupt();
+  EXPECT_EQ(p.ends(), -1) << "by the signal";
+}
+
+TEST_P(Examples, Broadcast) {
+  program p("broadcast", {fast}, GetParam());
+  ASSERT_EQ(p.ends(), 0) << p.said();
+  const words announced = lines_with(p.said(), "announced: ");
+  EXPECT_EQ(announced, (words{"announced: doors open", "announced: next stop: harbour", "announced: doors close"}));
+  for (const char* listener : {"A", "B", "C"}) {
+    words expected;
+    for (const std::string& a : announced) expected.push_back(listener + (" hears: " + a.substr(11)));
+    EXPECT_EQ(lines_with(p.said(), listener + std::string(" hears: ")), expected) << p.said();
+    EXPECT_EQ(lines_with(p.said(), listener + std::string(" has heard 3 announcements")).size(), 1u) << p.said();
+  }
 }
 
 // Of a line "NAME: S ticks, M missed, ...".

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "millrace/futex.h"
+#include "refusal.h"
 
 namespace millrace {
 namespace {
@@ -416,6 +417,7 @@ result<std::unique_ptr<keeper>> keeper::start(void* at, std::uint32_t members, r
   auto mark = std::make_unique<pages>(sizeof(word), MAP_PRIVATE, MADV_WIPEONFORK);
   if (list->at() == nullptr || mark->at() == nullptr) {
     const int e = errno;
+    if (const std::string why = too_many_mappings(); !why.empty()) return refused(errc::limit, e, why);
     return refused(errc::no_space, e,
                    "no " + std::to_string(list->size()) + " bytes for its list of members (" + std::strerror(e) +
                        "); raise the limit of address space (ulimit -v)");
@@ -436,6 +438,7 @@ result<std::unique_ptr<keeper>> keeper::start(void* at, std::uint32_t members, r
       made.get());
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (e != 0) {
+    if (const std::string why = too_many_mappings(); !why.empty()) return refused(errc::limit, e, why);
     return refused(errc::limit, e,
                    std::string("its keeper's thread cannot be started (") + std::strerror(e) +
                        "); raise the limit of processes (ulimit -u), or of address space (ulimit -v)");

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 
 namespace millrace {
 
@@ -47,6 +48,15 @@ std::string sysctl(const std::string& path) {
   std::string value = "unknown";
   std::ifstream("/proc/sys/" + path) >> value;
   return value;
+}
+
+std::string too_many_mappings() {
+  const std::string most = sysctl("vm/max_map_count");
+  std::ifstream maps("/proc/self/maps");
+  const auto lines = std::count(std::istreambuf_iterator<char>(maps), {}, '\n');
+  // A thread needs two more, and one that is split makes two.
+  if (most == "unknown" || lines + 2 < std::stol(most)) return {};
+  return "all " + most + " mappings that a process may have are in use; raise vm.max_map_count, or close segments";
 }
 
 std::string in_one_line(std::string text) {

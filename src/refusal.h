@@ -24,6 +24,10 @@ std::optional<error> wrong_mode(mode_t mode, const std::string& object);
 // A value below /proc/sys, or "unknown".
 std::string sysctl(const std::string& path);
 
+// Empty; or, where this process has as many mappings as it may, that and what to do. The
+// system then calls it a lack of memory, or of threads.
+std::string too_many_mappings();
+
 // The text without what would begin another line, or control a terminal.
 std::string in_one_line(std::string text);
 

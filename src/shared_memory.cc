@@ -191,6 +191,7 @@ error no_space(int sys_errno, const location& where, std::size_t bytes) {
 // `call` could not map `length` bytes.
 error unmappable(int sys_errno, const location& where, std::size_t length, const char* call) {
   if (sys_errno != ENOMEM) return refused(sys_errno, where, call);
+  if (const std::string why = too_many_mappings(); !why.empty()) return fail(errc::limit, sys_errno, where, why);
   rlimit most{};
   if (::getrlimit(RLIMIT_AS, &most) != 0 || most.rlim_cur == RLIM_INFINITY) {
     return no_space(sys_errno, where, length - sizeof(preamble));

@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -19,6 +20,8 @@
 #include <vector>
 
 #include "millrace/mpmc_ring.h"
+#include "millrace/pollable.h"
+#include "millrace/select.h"
 #include "millrace/shared_ring.h"
 #include "tests/support.h"
 
@@ -189,6 +192,48 @@ TEST(Limits, NobodyIsAttachedWhereTheKeeperCannotBeStarted) {
                 }).succeeded());
     EXPECT_TRUE(segment->attach()) << "its place was left taken";
   }
+}
+
+TEST(Limits, NothingIsLeftForAPollable) {
+  selector any;
+  EXPECT_TRUE(child([&] {
+                const int lowest_free = ::dup(0);
+                ::close(lowest_free);
+                return limit(RLIMIT_NOFILE, static_cast<rlim_t>(lowest_free)) &&
+                       refused(pollable::create(any), errc::limit, {"no descriptor is left", "ulimit -n"});
+              }).succeeded());
+  EXPECT_TRUE(child([&] {
+                const int lowest_free = ::dup(0);
+                ::close(lowest_free);
+                return forbid({SYS_clone, SYS_clone3}, EAGAIN) &&
+                       refused(pollable::create(any), errc::limit, {"thread cannot be started", "ulimit -u"}) &&
+                       ::dup(0) == lowest_free;
+              }).succeeded());
+}
+
+TEST(Limits, NoMappingIsLeft) {
+  auto segment = ring::create(location::anonymous(), {.capacity = 8, .members = 1});
+  ASSERT_TRUE(segment);
+  EXPECT_TRUE(child([&] {
+                const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+                std::vector<void*> all;
+                all.reserve(1 << 20);
+                for (int protection = PROT_READ;; protection ^= PROT_READ ^ PROT_WRITE) {  // unlike its neighbours
+                  void* const one = ::mmap(nullptr, page, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                  if (one == MAP_FAILED) break;
+                  all.push_back(one);
+                }
+                const std::vector<std::string> words{"mappings that a process may have", "vm.max_map_count"};
+                bool clear = refused(ring::create(location::anonymous()), errc::limit, words);
+                // What attaching needs, one by one.
+                int missing = 0;
+                for (; clear && !segment->attach(); ++missing) {
+                  clear = refused(segment->attach(), errc::limit, words);
+                  ::munmap(all.back(), page);
+                  all.pop_back();
+                }
+                return clear && missing > 1;
+              }).succeeded());
 }
 
 TEST(Limits, NamesTooLongAreToldTheirLength) {

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <new>
 #include <random>
+#include <set>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -98,6 +99,20 @@ inline bool asleep(pid_t pid) {
     all = true;
   }
   return all;
+}
+
+// What has a name, or a key, beyond its process.
+inline std::set<std::string> named_things() {
+  std::set<std::string> found;
+  for (const char* where : {"/dev/shm", "/dev/mqueue"}) {
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(where, none)) found.insert(entry.path());
+  }
+  for (const char* kind : {"shm", "msg", "sem"}) {
+    std::ifstream file(std::string("/proc/sysvipc/") + kind);
+    for (std::string line; std::getline(file, line);) found.insert(kind + line.substr(0, 21));  // key and id
+  }
+  return found;
 }
 
 // Has namespaces of one's own from here on: one of users makes one root in it, where that is allowed.

@@ -1,5 +1,5 @@
-// Kills a process in the middle of a call, again and again, and says how long it is
-// until one that sleeps because of it has got what it waits for.
+// Kills a process in the middle of a call, or the only sender of a channel, again and
+// again, and says how long it is until one that sleeps because of it has been told.
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -26,10 +26,14 @@
 #include <thread>
 #include <vector>
 
+#include "millrace/boost_ring.h"
+#include "millrace/broadcast.h"
+#include "millrace/channel.h"
 #include "millrace/deadline.h"
 #include "millrace/futex.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
+#include "millrace/result.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
@@ -98,10 +102,43 @@ class process {
   pid_t pid_;
 };
 
+template <class T>
+T need(result<T> r) {
+  if (!r) throw std::runtime_error(r.error().message);
+  return *std::move(r);
+}
+
+struct shared_board {
+  shared_board()
+      : at(static_cast<board*>(
+            ::mmap(nullptr, sizeof(board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
+    if (at == MAP_FAILED) throw std::bad_alloc();
+    std::construct_at(at);
+  }
+  shared_board(const shared_board&) = delete;
+  shared_board& operator=(const shared_board&) = delete;
+  ~shared_board() { ::munmap(at, sizeof(board)); }
+  board* operator->() const { return at; }
+
+  void await_sleep(pid_t survivor, std::uint32_t turn) const {
+    const deadline until = deadline::after(patience);
+    while (at->begun != turn || !asleep(survivor)) {
+      if (deadline::clock::now() > until.when()) throw std::runtime_error("the survivor does not sleep");
+      std::this_thread::sleep_for(20us);
+    }
+  }
+
+  double stall_since(clock::time_point killed) const {
+    return std::chrono::duration<double, std::micro>(at->when - killed).count();
+  }
+
+  board* at;
+};
+
 template <class Ring>
 class stage {
  public:
-  stage() : segment_(create()), mine_(attach()) {}
+  stage() : segment_(create()), mine_(need(segment_.attach())) {}
 
   // Microseconds from each kill to the survivor's message.
   std::vector<double> stalls(moment how, std::uint32_t kills) {
@@ -118,15 +155,7 @@ class stage {
   static constexpr bool locks = Ring::kind == "mutex_ring" || Ring::kind == "semaphore_ring";
 
   static shared_ring<Ring> create() {
-    auto made = shared_ring<Ring>::create(location::anonymous(), {.capacity = 4, .members = 8});
-    if (!made) throw std::runtime_error(made.error().message);
-    return *std::move(made);
-  }
-
-  typename shared_ring<Ring>::handle attach() {
-    auto handle = segment_.attach();
-    if (!handle) throw std::runtime_error(handle.error().message);
-    return *std::move(handle);
+    return need(shared_ring<Ring>::create(location::anonymous(), {.capacity = 4, .members = 8}));
   }
 
   // The message that the victim keeps from the survivor is its own, or one behind its
@@ -145,16 +174,12 @@ class stage {
     victim.kill();
     await_change(board_->finished, turn, "the survivor");
     if (board_->missed.exchange(false)) return std::nullopt;
-    return std::chrono::duration<double, std::micro>(board_->when - killed).count();
+    return board_.stall_since(killed);
   }
 
   void let_sleep(pid_t survivor, std::uint32_t turn) {
     set(board_->begin, turn);
-    const deadline until = deadline::after(patience);
-    while (board_->begun != turn || !asleep(survivor)) {
-      if (deadline::clock::now() > until.when()) throw std::runtime_error("the survivor does not sleep");
-      std::this_thread::sleep_for(20us);
-    }
+    board_.await_sleep(survivor, turn);
   }
 
   void push() {
@@ -162,7 +187,7 @@ class stage {
   }
 
   void survive() {
-    auto ring = attach();
+    auto ring = need(segment_.attach());
     races::parcel m;
     for (std::uint32_t turn = 1;; ++turn) {
       await_change(board_->begin, turn, "the director");
@@ -174,7 +199,7 @@ class stage {
   }
 
   void be_caught(moment how, std::uint32_t turn) {
-    auto ring = attach();
+    auto ring = need(segment_.attach());
     set(board_->attached, turn);
     await_change(board_->go, turn, "the director");
     (how == moment::holding ? halting::at_message : halting::at_wake) = [&, turn] {
@@ -189,43 +214,69 @@ class stage {
     for (;;) ::pause();
   }
 
-  struct shared_board {
-    shared_board()
-        : at(static_cast<board*>(
-              ::mmap(nullptr, sizeof(board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
-      if (at == MAP_FAILED) throw std::bad_alloc();
-      std::construct_at(at);
-    }
-    shared_board(const shared_board&) = delete;
-    shared_board& operator=(const shared_board&) = delete;
-    ~shared_board() { ::munmap(at, sizeof(board)); }
-    board* operator->() const { return at; }
-
-    board* at;
-  };
-
   shared_board board_;
   shared_ring<Ring> segment_;
   typename shared_ring<Ring>::handle mine_;
 };
 
+// Microseconds from each death of a channel's only sender until its sleeping receiver
+// has been told `closed`. The end is for good: each death has a channel of its own.
+template <class Channel>
+std::vector<double> endings(std::uint32_t kills) {
+  constexpr std::uint64_t room = Channel::kind.starts_with("rendezvous") ? 0 : 4;
+  const shared_board board;
+  std::vector<double> all;
+  for (std::uint32_t turn = 1; turn <= kills; ++turn) {
+    auto made = need(Channel::create(location::anonymous(), {.capacity = room, .members = 2}));
+    const process sender([&] {
+      const auto out = need(made.attach_sender());
+      set(board->attached, turn);
+      for (;;) ::pause();
+    });
+    await_change(board->attached, turn, "the sender");
+    const process receiver([&] {
+      auto in = need(made.attach_receiver());
+      races::parcel m;
+      board->begun = turn;
+      if (in.pop(m) != status::closed) return;
+      board->when = clock::now();
+      set(board->finished, turn);
+    });
+    board.await_sleep(receiver.pid(), turn);
+    const auto killed = clock::now();
+    sender.kill();
+    await_change(board->finished, turn, "the receiver");
+    all.push_back(board.stall_since(killed));
+  }
+  std::ranges::sort(all);
+  return all;
+}
+
 double share(const std::vector<double>& sorted, double part) {
   return sorted[static_cast<std::size_t>(part * static_cast<double>(sorted.size() - 1))];
 }
 
+void print(std::string_view kind, std::string_view killed, const std::vector<double>& all) {
+  fmt::print("{:<16} {:<11} {:>8} {:>8.0f} {:>8.0f} {:>8.0f}\n", kind.substr(0, kind.find(' ')), killed, all.size(),
+             share(all, 0.5), share(all, 0.99), share(all, 1));
+  std::fflush(stdout);
+}
+
 template <class Ring>
 void measure(std::uint32_t kills, moment how) {
-  const std::vector<double> all = stage<Ring>().stalls(how, kills);
-  fmt::print("{:<14} {:<8} {:>8} {:>8.0f} {:>8.0f} {:>8.0f}\n", Ring::kind,
-             how == moment::holding ? "holding" : "waking", all.size(), share(all, 0.5), share(all, 0.99),
-             share(all, 1));
-  std::fflush(stdout);
+  print(Ring::kind, how == moment::holding ? "holding" : "waking", stage<Ring>().stalls(how, kills));
+}
+
+template <class Channel>
+void measure_end(std::uint32_t kills) {
+  print(Channel::kind, "only sender", endings<Channel>(kills));
 }
 
 int stall(int argc, char** argv) {
   CLI::App app(
       "Kills a producer in mid-push, again and again, and measures how long it is until a sleeping consumer has the\n"
-      "message that this kept from it: in microseconds, from just before the kill.",
+      "message that this kept from it; and a channel's only sender, until its sleeping receiver has been told of the\n"
+      "end. In microseconds, from just before the kill.",
       "stall");
   app.footer("Exit status: 0; 1 if somebody hangs; 2 for bad input.");
   std::uint32_t kills = 1000;
@@ -239,7 +290,7 @@ int stall(int argc, char** argv) {
     return bad_input;
   }
   using races::parcel;
-  fmt::print("{:<14} {:<8} {:>8} {:>8} {:>8} {:>8}\n", "ring", "killed", "times", "median", "99%", "longest");
+  fmt::print("{:<16} {:<11} {:>8} {:>8} {:>8} {:>8}\n", "ring", "killed", "times", "median", "99%", "longest");
   measure<mutex_ring<parcel, halting>>(kills, moment::holding);
   measure<semaphore_ring<parcel, halting>>(kills, moment::holding);
   measure<mpmc_ring<parcel, halting>>(kills, moment::holding);
@@ -247,6 +298,13 @@ int stall(int argc, char** argv) {
   measure<mutex_ring<parcel, halting>>(kills, moment::waking);
   measure<semaphore_ring<parcel, halting>>(kills, moment::waking);
   measure<mpmc_ring<parcel, halting>>(kills, moment::waking);
+  measure_end<channel<parcel, spsc_ring<parcel>>>(kills);
+  measure_end<channel<parcel, mutex_ring<parcel>>>(kills);
+  measure_end<channel<parcel, semaphore_ring<parcel>>>(kills);
+  measure_end<channel<parcel>>(kills);
+  measure_end<channel<parcel, boost_ring<parcel>>>(kills);
+  measure_end<rendezvous<parcel>>(kills);
+  measure_end<broadcast<parcel>>(kills);
   return 0;
 }
 

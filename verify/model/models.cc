@@ -45,6 +45,7 @@ models all_models() {
   add_attendance_models(all);
   add_event_count_models(all);
   add_select_models(all);
+  add_pollable_models(all);
   add_semaphore_models(all);
   add_robust_mutex_models(all);
   return all;

@@ -40,6 +40,7 @@ void add_rendezvous_ring_models(models& to);
 void add_attendance_models(models& to);
 void add_event_count_models(models& to);
 void add_select_models(models& to);
+void add_pollable_models(models& to);
 void add_semaphore_models(models& to);
 void add_robust_mutex_models(models& to);
 

@@ -74,6 +74,18 @@ inline constexpr source_mutant source_mutants[] = {
     {"select.h", "std::span(words).first(", "until", "deadline::never()"},
     {"select.h", "const selection last = ", "would_block(last.why)", "true"},
 
+    // pollable.h
+    {"pollable.h", "selection s = of_.try_select();", "of_.try_select_or_prepare(words)",
+     "(void(of_.try_select_or_prepare(words)), selection{selection::none, status::busy})"},
+    {"pollable.h", "void end()", "Platform::wake_all(state_);", "-"},
+    {"pollable.h", "case called_back:", "Platform::wake_all(state_);", "-"},
+    {"pollable.h", "void hand_over(", "call_back();", "-"},
+    {"pollable.h", "void hand_over(", "bell_.silence();", "-"},
+    {"pollable.h", "void hand_over(", "Platform::wake_all(state_);", "-"},
+    {"pollable.h", "r.count = ", "1 + words.size()", "words.size()"},
+    {"pollable.h", "called_back, std::memory_order_relaxed", "Platform::wake_all(state_);", "-"},
+    {"pollable.h", "void sleep_and_ring()", "bell_.ring();", "-"},
+
     // robust_mutex.h
     {"robust_mutex.h", "lock_result try_lock(", "!who.all.dead(owner - 1)", "true"},
     {"robust_mutex.h", "lock_result try_lock(", "!who.all.dead(owner - 1)", "false"},
