@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "millrace/boost_ring.h"
+#include "millrace/growing_ring.h"
 #include "millrace/in_place.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
@@ -80,14 +81,14 @@ class RingTest : public testing::Test {
   }
 };
 
-using rings = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
-                             boost_ring<letter>, rendezvous_ring<letter>>;
+using rings = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, growing_ring<letter>,
+                             semaphore_ring<letter>, boost_ring<letter>, rendezvous_ring<letter>>;
 
 // Whose push needs nobody to take what it brings.
 template <class R>
 class BufferTest : public RingTest<R> {};
-using buffers = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
-                               boost_ring<letter>>;
+using buffers = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, growing_ring<letter>,
+                               semaphore_ring<letter>, boost_ring<letter>>;
 
 struct ring_name {
   template <class R>
@@ -546,6 +547,7 @@ TYPED_TEST(RingTest, NoMoreHandlesThanPlacesAndAPlaceIsFreeAgainWhenLeft) {
 
 // ---- In place: where a lock would be held in the user's code it is not offered.
 static_assert(!writes_in_place<mutex_ring<letter>> && !reads_in_place<mutex_ring<letter>>);
+static_assert(!writes_in_place<growing_ring<letter>> && !reads_in_place<growing_ring<letter>>);
 static_assert(!writes_in_place<semaphore_ring<letter>> && !reads_in_place<semaphore_ring<letter>>);
 static_assert(!writes_in_place<boost_ring<letter>> && !reads_in_place<boost_ring<letter>>);
 
@@ -902,6 +904,7 @@ TYPED_TEST(BufferTest, TakesACapacityUpToItsLimitAndNoMore) {
   const std::map<std::string_view, std::uint64_t> most{{"mpmc_ring", std::uint64_t{1} << 31},
                                                        {"spsc_ring", std::uint64_t{1} << 31},
                                                        {"mutex_ring", std::uint64_t{1} << 31},
+                                                       {"growing_ring", std::uint64_t{1} << 31},
                                                        {"semaphore_ring", (std::uint64_t{1} << 31) - 1},
                                                        {"boost_ring", 32768}};
   const std::uint64_t limit = most.at(TypeParam::kind);

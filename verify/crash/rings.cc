@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "millrace/boost_ring.h"
+#include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/platform.h"
@@ -19,19 +20,25 @@
 namespace millrace::crash {
 namespace {
 
+// The machine, with a chunk for each message: so each push commits, and each pop gives back.
+struct chunk_by_chunk : native {
+  static constexpr std::size_t chunk_bytes = 1;
+};
+
 // A ring in memory of our own, in which nothing ever comes.
+template <class Platform>
 class idle_ring {
  public:
   idle_ring() { ring::construct(memory_, shape); }
 
-  alternative<native> pop() noexcept { return on_pop(ring_, nothing_); }
+  alternative<Platform> pop() noexcept { return on_pop(ring_, nothing_); }
 
  private:
-  using ring = spsc_ring<std::uint64_t>;
+  using ring = spsc_ring<std::uint64_t, Platform>;
   static constexpr geometry shape{.capacity = 1, .members = 1};
 
   alignas(line_bytes) std::byte memory_[1024];
-  ring ring_{memory_, shape, {roster<native>(memory_, 0), 0}};
+  ring ring_{memory_, shape, {roster<Platform>(memory_, 0), 0}};
   std::uint64_t nothing_ = 0;
 };
 
@@ -97,7 +104,7 @@ class seat_at final : public seat {
   static popped said(status s) { return said(batch_result{s, delivered(s) ? std::size_t{1} : 0}); }
 
   typename shared_ring<Ring>::handle ring_;
-  idle_ring idle_;
+  idle_ring<typename Ring::platform_type> idle_;
 };
 
 template <class Ring>
@@ -136,9 +143,13 @@ constexpr ring_type type(bool one_to_one = false, bool mortal = false) {
 }
 
 constexpr std::array table{
-    type<spsc_ring<parcel>>(true),         type<mutex_ring<parcel>>(),
-    type<semaphore_ring<parcel>>(),        type<mpmc_ring<parcel>>(),
-    type<rendezvous_ring<parcel>>(),       type<spin_ring<parcel>>(false, true),
+    type<spsc_ring<parcel>>(true),
+    type<mutex_ring<parcel>>(),
+    type<growing_ring<parcel, chunk_by_chunk>>(),
+    type<semaphore_ring<parcel>>(),
+    type<mpmc_ring<parcel>>(),
+    type<rendezvous_ring<parcel>>(),
+    type<spin_ring<parcel>>(false, true),
     type<boost_ring<parcel>>(false, true),
 };
 
