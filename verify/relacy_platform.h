@@ -626,12 +626,12 @@ struct relacy_platform {
     rl::yield(1, info(s));
   }
 
-  // A page of the model is one chunk of a ring.
-  static constexpr std::size_t chunk_bytes = 1;
+  static constexpr std::size_t chunk_bytes = 1;  // a message's
   static std::size_t page_bytes() noexcept { return millrace::line_bytes; }
 
-  // How many pages more may be committed. Set before the threads run.
-  static inline unsigned pages_left = ~0u;
+  // How many pages more may be committed: set before the threads run.
+  static constexpr unsigned enough_pages = 1u << 30;
+  static inline unsigned pages_left = enough_pages;
 
   static bool commit(void* at, std::size_t bytes, site s = site::here()) noexcept {
     mortality::step(s);
@@ -666,7 +666,7 @@ struct relacy_platform {
     mortality::before_execution();
     sleepers().fill(sleeper_at_several{});
     pages().fill(page{});
-    pages_left = ~0u;
+    pages_left = enough_pages;
   }
 
   // Called once an execution, before its threads run.

@@ -184,8 +184,8 @@ class ring_under_mutex : public ring_calls<ring_under_mutex<T, Platform, Slots>,
   // wrong message, never an access outside the segment.
   batch_result push_locked(std::span<const T> m) noexcept {
     if (is_closed()) return {status::closed, 0};
-    const std::uint64_t h = get(shared_->head);
     const std::uint64_t t = get(shared_->tail);
+    const std::uint64_t h = get(shared_->head);
     const std::uint64_t used = t - h;
     if (used > capacity_ || !slots_.look(h, t)) return {status::corrupt, 0};  // L1
     const std::uint64_t n = slots_.ready(h, t, std::min<std::uint64_t>(m.size(), capacity_ - used));
