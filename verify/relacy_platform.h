@@ -364,6 +364,7 @@ struct relacy_platform {
 
     T load(std::memory_order order = std::memory_order::seq_cst, site s = site::here()) const noexcept {
       mortality::step(s);
+      if (!page_of(this).there) fail("memory that is not committed is touched", s);
       return told(step::kind::load, s, (*object_).load(to_relacy(asked(order, s)), info(s)));
     }
     void store(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {

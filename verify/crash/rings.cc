@@ -80,14 +80,14 @@ class seat_at final : public seat {
   }
   status select_push(const parcel& m) override {
     if constexpr (selects) {
-      return selector(idle_.pop(), on_push(ring_, m)).select().why;
+      return selecting(idle_.pop(), on_push(ring_, m)).select().why;
     } else {
       return push(m, deadline::never());
     }
   }
   popped select_pop(parcel& m) override {
     if constexpr (selects) {
-      return said(selector(idle_.pop(), on_pop(ring_, m)).select().why);
+      return said(selecting(idle_.pop(), on_pop(ring_, m)).select().why);
     } else {
       return pop(m, deadline::never());
     }
@@ -96,6 +96,7 @@ class seat_at final : public seat {
 
  private:
   static constexpr bool selects = requires(Ring r, parcel m) { on_pop(r, m); };
+  using selecting = basic_selector<typename Ring::platform_type>;
 
   static popped said(const batch_result& r) {
     const bool redelivered = r.why == status::redelivered;

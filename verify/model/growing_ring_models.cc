@@ -90,6 +90,8 @@ class frugal : public scenario {
     check(r.try_push(some[0]) == status::ok && r.try_pop(some[0]) == status::ok, "an emptied ring has room");
     check(r.committed_bytes() == chunk_pages * millrace::line_bytes, "an emptied ring keeps one chunk");
     check(relacy_platform::pages_left == plenty, "and has as much memory as it says");
+    relacy_platform::pages_left = 0;  // so that it touches its end
+    check(r.try_push_n(std::span(some).first(3)) == millrace::batch_result{status::full, 2}, "and that is its own");
   }
 
  private:
