@@ -153,6 +153,15 @@ TEST_P(Examples, PipeGreeting) {
   EXPECT_EQ(p.said(), "the child read: Greetings\n");
 }
 
+// What docs/tutorial.md shows.
+TEST_P(Examples, Backlog) {
+  program p("backlog", {}, GetParam());
+  EXPECT_EQ(p.ends(), 0);
+  EXPECT_EQ(p.said(),
+            "nothing is sent yet: 64 KiB\n100000 notes wait: 25024 KiB\nhalf of them are received: 12544 KiB\n"
+            "all are received: 64 KiB\n");
+}
+
 TEST_P(Examples, FifoWriterAndReader) {
   const std::string path = testing::TempDir() + "fifo-" + std::to_string(::getpid());
   program writer("fifo_writer", {path}, GetParam());

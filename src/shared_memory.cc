@@ -25,9 +25,11 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "millrace/deadline.h"
 #include "millrace/futex.h"
+#include "millrace/pages.h"
 #include "millrace/process.h"
 #include "refusal.h"
 
@@ -205,12 +207,22 @@ error unmappable(int sys_errno, const location& where, std::size_t length, const
 
 // Asked before anything is allocated: to find out by allocating could take the
 // whole machine's memory first.
-result<done> check_room(const location& where, std::size_t bytes) {
+result<done> check_room(const location& where, std::size_t bytes, std::size_t fixed) {
   constexpr auto most = static_cast<std::size_t>(std::numeric_limits<off_t>::max());
-  if (bytes > most - sizeof(preamble) || bytes + sizeof(preamble) > available(where)) {
-    return no_space(ENOSPC, where, bytes);
+  if (bytes > most - sizeof(preamble) || fixed + sizeof(preamble) > available(where)) {
+    return no_space(ENOSPC, where, fixed);
   }
   return done{};
+}
+
+bool grows(extent growing) { return growing.from != growing.to; }
+
+// The parts of a mapping of `length` bytes that are reserved at its creation, each from the
+// start of a page on: all but what grows.
+std::vector<extent> reserved(std::size_t length, extent growing) {
+  if (!grows(growing)) return {{0, length}};
+  return {{0, sizeof(preamble) + growing.from},
+          {(sizeof(preamble) + growing.to) / page_bytes() * page_bytes(), length}};
 }
 
 // Where a mapping of that length can have huge pages, if there is such a place; a hint for mmap.
@@ -223,17 +235,19 @@ void* alignable(std::size_t length) {
   return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(at) + huge_page - 1) / huge_page * huge_page);
 }
 
-// Backs every page of a mapping now. The contents stay as they are.
-result<done> populate(const location& where, void* mapping, std::size_t length) {
-  if (::madvise(mapping, length, MADV_POPULATE_WRITE) == 0) return done{};
-  const int why = errno;
-  if (why == ENOMEM || why == EFAULT) return no_space(ENOMEM, where, length - sizeof(preamble));
-  if (why != EINVAL) return refused(why, where, "madvise");
-  // An older kernel. Atomic, because others may be waiting on the preamble.
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  for (std::size_t at = 0; at < length; at += page) {
-    reinterpret_cast<std::atomic<unsigned char>*>(static_cast<std::byte*>(mapping) + at)
-        ->fetch_or(0, std::memory_order_relaxed);
+// Backs every page of a mapping now, but for what grows. The contents stay as they are.
+result<done> populate(const location& where, void* mapping, std::size_t length, extent growing = {}) {
+  for (const auto [from, to] : reserved(length, growing)) {
+    std::byte* const at = static_cast<std::byte*>(mapping) + from;
+    if (::madvise(at, to - from, MADV_POPULATE_WRITE) == 0) continue;
+    const int why = errno;
+    if (why == ENOMEM || why == EFAULT)
+      return no_space(ENOMEM, where, length - sizeof(preamble) - (growing.to - growing.from));
+    if (why != EINVAL) return refused(why, where, "madvise");
+    // An older kernel. Atomic, because others may be waiting on the preamble.
+    for (std::size_t page = 0; page < to - from; page += page_bytes()) {
+      reinterpret_cast<std::atomic<unsigned char>*>(at + page)->fetch_or(0, std::memory_order_relaxed);
+    }
   }
   return done{};
 }
@@ -412,13 +426,13 @@ void shared_memory::if_truncated(const initialiser& initialise) {
 std::size_t shared_memory::size() const noexcept { return mapping_ == nullptr ? 0 : mapped_ - sizeof(preamble); }
 
 result<shared_memory> shared_memory::create(const location& where, std::size_t bytes, mode_t mode,
-                                            const initialiser& initialise) {
-  return obtain(intent::create, where, bytes, mode, initialise);
+                                            const initialiser& initialise, extent growing) {
+  return obtain(intent::create, where, {bytes, mode, initialise, growing});
 }
 
 result<shared_memory> shared_memory::open_or_create(const location& where, std::size_t bytes, mode_t mode,
-                                                    const initialiser& initialise) {
-  return obtain(intent::open_or_create, where, bytes, mode, initialise);
+                                                    const initialiser& initialise, extent growing) {
+  return obtain(intent::open_or_create, where, {bytes, mode, initialise, growing});
 }
 
 result<shared_memory> shared_memory::open(const location& where) {
@@ -427,7 +441,7 @@ result<shared_memory> shared_memory::open(const location& where) {
     case location::kind::posix:
       return open_posix(where);
     case location::kind::sysv:
-      return obtain_sysv(intent::open, where, 0, 0, {});
+      return obtain_sysv(intent::open, where, {0, 0, {}, {}});
     case location::kind::anonymous:
     case location::kind::memfd:
       break;
@@ -437,29 +451,27 @@ result<shared_memory> shared_memory::open(const location& where) {
               " descriptor of a memfd to adopt");
 }
 
-result<shared_memory> shared_memory::obtain(intent why, const location& where, std::size_t bytes, mode_t mode,
-                                            const initialiser& initialise) {
-  if (auto ok = check(where, bytes, mode); !ok) return ok.error();
+result<shared_memory> shared_memory::obtain(intent why, const location& where, const plan& what) {
+  if (auto ok = check(where, what.bytes, what.mode); !ok) return ok.error();
   switch (where.which()) {
     case location::kind::posix:
-      return obtain_posix(why, where, bytes, mode, initialise);
+      return obtain_posix(why, where, what);
     case location::kind::sysv:
-      return obtain_sysv(why, where, bytes, mode, initialise);
+      return obtain_sysv(why, where, what);
     case location::kind::anonymous:
-      return create_anonymous(where, bytes, initialise);
+      return create_anonymous(where, what);
     case location::kind::memfd:
       break;
   }
-  return create_memfd(where, bytes, mode, initialise);
+  return create_memfd(where, what);
 }
 
-result<shared_memory> shared_memory::obtain_posix(intent why, const location& where, std::size_t bytes, mode_t mode,
-                                                  const initialiser& initialise) {
-  if (why == intent::create) return create_posix(where, bytes, mode, initialise);
+result<shared_memory> shared_memory::obtain_posix(intent why, const location& where, const plan& what) {
+  if (why == intent::create) return create_posix(where, what);
   for (int attempt = 0; attempt < most_attempts; ++attempt) {
     auto opened = open_posix(where);
     if (opened || opened.error().code != errc::not_found) return opened;
-    auto made = create_posix(where, bytes, mode, initialise);
+    auto made = create_posix(where, what);
     if (made || made.error().code != errc::exists) return made;
   }
   return keeps_changing(where);
@@ -482,46 +494,44 @@ result<shared_memory> shared_memory::open_posix(const location& where) {
 
 // The file gets its name only when it is finished. Until then it is nameless, and
 // goes with its creator.
-result<shared_memory> shared_memory::create_posix(const location& where, std::size_t bytes, mode_t mode,
-                                                  const initialiser& initialise) {
+result<shared_memory> shared_memory::create_posix(const location& where, const plan& what) {
   const std::string path = path_of(where);
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0) return exists(where);  // known without building it first
-  if (auto ok = check_room(where, bytes); !ok) return ok.error();
+  if (auto ok = check_room(where, what.bytes, what.fixed()); !ok) return ok.error();
 
   shared_memory segment(where);
   segment.descriptor_ = ::open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (segment.descriptor_ < 0) {
     const int why = errno;
     if (why == EACCES || why == EPERM) return no_permission(where, why);
-    if (why == ENOSPC) return no_space(why, where, bytes);
+    if (why == ENOSPC) return no_space(why, where, what.fixed());
     if (why == EOPNOTSUPP || why == EISDIR || why == ENOENT) {
       return fail(errc::system, why, where, "expected a tmpfs at /dev/shm, found none (", reason(why), "); mount one");
     }
     return refused(why, where, "open");
   }
-  if (auto ok = segment.allocate_and_map(bytes, mode); !ok) return ok.error();
-  segment.initialise_alone(initialise);
+  if (auto ok = segment.allocate_and_map(what); !ok) return ok.error();
+  segment.initialise_alone(what.initialise);
 
   const std::string self = text("/proc/self/fd/", segment.descriptor_);
   if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     const int why = errno;
     if (why == EEXIST) return exists(where);
     if (why == EACCES || why == EPERM) return no_permission(where, why);
-    if (why == ENOSPC) return no_space(why, where, bytes);
+    if (why == ENOSPC) return no_space(why, where, what.fixed());
     return refused(why, where, "linkat");
   }
   return segment;
 }
 
-result<shared_memory> shared_memory::create_memfd(const location& where, std::size_t bytes, mode_t mode,
-                                                  const initialiser& initialise) {
-  if (auto ok = check_room(where, bytes); !ok) return ok.error();
+result<shared_memory> shared_memory::create_memfd(const location& where, const plan& what) {
+  if (auto ok = check_room(where, what.bytes, what.fixed()); !ok) return ok.error();
   shared_memory segment(where);
   segment.descriptor_ = ::memfd_create(where.name().c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (segment.descriptor_ < 0) return refused(errno, where, "memfd_create");
-  if (auto ok = segment.allocate_and_map(bytes, mode); !ok) return ok.error();
-  segment.initialise_alone(initialise);
+  if (auto ok = segment.allocate_and_map(what); !ok) return ok.error();
+  segment.initialise_alone(what.initialise);
   // A peer that could shrink it could kill us with SIGBUS.
   if (::fcntl(segment.descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     return refused(errno, where, "fcntl");
@@ -529,34 +539,36 @@ result<shared_memory> shared_memory::create_memfd(const location& where, std::si
   return segment;
 }
 
-result<shared_memory> shared_memory::create_anonymous(const location& where, std::size_t bytes,
-                                                      const initialiser& initialise) {
-  if (auto ok = check_room(where, bytes); !ok) return ok.error();
+result<shared_memory> shared_memory::create_anonymous(const location& where, const plan& what) {
+  if (auto ok = check_room(where, what.bytes, what.fixed()); !ok) return ok.error();
   shared_memory segment(where);
-  const std::size_t length = bytes + sizeof(preamble);
-  void* at = ::mmap(alignable(length), length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  const std::size_t length = what.bytes + sizeof(preamble);
+  const int how = MAP_SHARED | MAP_ANONYMOUS | (grows(what.growing) ? MAP_NORESERVE : 0);
+  void* at = ::mmap(alignable(length), length, PROT_READ | PROT_WRITE, how, -1, 0);
   if (at == MAP_FAILED) return unmappable(errno, where, length, "mmap");
   segment.mapping_ = at;
   segment.mapped_ = length;
-  if (auto ok = populate(where, at, length); !ok) return ok.error();
-  segment.initialise_alone(initialise);
+  if (auto ok = populate(where, at, length, what.growing); !ok) return ok.error();
+  segment.initialise_alone(what.initialise);
   return segment;
 }
 
-result<done> shared_memory::allocate_and_map(std::size_t bytes, mode_t mode) {
-  const std::size_t length = bytes + sizeof(preamble);
-  if (::fchmod(descriptor_, mode) != 0) return refused(errno, where_, "fchmod");  // open's mode goes through umask
+result<done> shared_memory::allocate_and_map(const plan& what) {
+  const std::size_t length = what.bytes + sizeof(preamble);
+  if (::fchmod(descriptor_, what.mode) != 0) return refused(errno, where_, "fchmod");  // open's mode goes through umask
   rlimit most{};  // asked, as going beyond brings SIGXFSZ, which kills
   if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY && length > most.rlim_cur) {
     return fail(errc::limit, EFBIG, where_, "needed a file of ", length, " bytes, found a limit of ", most.rlim_cur,
                 "; raise `ulimit -f`");
   }
-  int why = 0;
-  do {
-    why = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(length));
-  } while (why == EINTR);
-  if (why == ENOSPC || why == ENOMEM) return no_space(why, where_, bytes);
-  if (why != 0) return refused(why, where_, "posix_fallocate");
+  for (const auto [from, to] : reserved(length, what.growing)) {
+    int why = 0;
+    do {
+      why = ::posix_fallocate(descriptor_, static_cast<off_t>(from), static_cast<off_t>(to - from));
+    } while (why == EINTR);
+    if (why == ENOSPC || why == ENOMEM) return no_space(why, where_, what.fixed());
+    if (why != 0) return refused(why, where_, "posix_fallocate");
+  }
   return map(length);
 }
 
@@ -607,18 +619,18 @@ void shared_memory::initialise_alone(const initialiser& initialise) {
   created_ = true;
 }
 
-result<shared_memory> shared_memory::obtain_sysv(intent why, const location& where, std::size_t bytes, mode_t mode,
-                                                 const initialiser& initialise) {
+result<shared_memory> shared_memory::obtain_sysv(intent why, const location& where, const plan& what) {
   for (int attempt = 0; attempt < most_attempts; ++attempt) {
     bool fresh = false;
     int id = ::shmget(where.key(), 0, 0);
     if (id < 0 && errno == ENOENT) {
       if (why == intent::open) return not_found(where, ENOENT);
-      if (auto ok = check_room(where, bytes); !ok) return ok.error();
-      id = ::shmget(where.key(), bytes + sizeof(preamble), IPC_CREAT | IPC_EXCL | static_cast<int>(mode));
+      if (auto ok = check_room(where, what.bytes, what.fixed()); !ok) return ok.error();
+      id = ::shmget(where.key(), what.bytes + sizeof(preamble),
+                    IPC_CREAT | IPC_EXCL | (grows(what.growing) ? SHM_NORESERVE : 0) | static_cast<int>(what.mode));
       fresh = id >= 0;
       if (id < 0 && errno == EEXIST) continue;
-      if (id < 0) return sysv_refused(errno, where, bytes + sizeof(preamble));
+      if (id < 0) return sysv_refused(errno, where, what.bytes + sizeof(preamble));
     }
     if (id < 0) return errno == EACCES ? no_permission(where, errno) : refused(errno, where, "shmget");
 
@@ -643,7 +655,7 @@ result<shared_memory> shared_memory::obtain_sysv(intent why, const location& whe
     if (segment.mapped_ <= sizeof(preamble)) {
       return foreign(where, 0, segment.mapped_, " bytes where more than ", sizeof(preamble), " were expected");
     }
-    if (auto ok = segment.finish(why, bytes, info.shm_cpid, initialise); !ok) {
+    if (auto ok = segment.finish(why, what, info.shm_cpid); !ok) {
       if (fresh && ok.error().code == errc::no_space) ::shmctl(id, IPC_RMID, nullptr);
       return ok.error();
     }
@@ -654,7 +666,7 @@ result<shared_memory> shared_memory::obtain_sysv(intent why, const location& whe
 
 // A System V segment can be seen from its first moment, raw. Whoever finds it raw,
 // or claimed by the dead, claims and initialises it; the others wait for that.
-result<done> shared_memory::finish(intent why, std::size_t bytes, pid_t creator, const initialiser& initialise) {
+result<done> shared_memory::finish(intent why, const plan& what, pid_t creator) {
   preamble& head = preamble_at(mapping_);
   const process_identity self = process_identity::self();
   const process_identity made_by = process_identity::of(creator);
@@ -686,9 +698,9 @@ result<done> shared_memory::finish(intent why, std::size_t bytes, pid_t creator,
     if (why == intent::open && abandoned) return half_made(where_, holder.pid);
     if (why == intent::create && !raw && !abandoned) return exists(where_);
     if (why != intent::open && !unclaimed && (raw || abandoned)) {
-      if (size() != bytes) {
-        return fail(errc::incompatible, 0, where_, "expected ", bytes, " bytes, found a half-made segment of ", size(),
-                    " by pid ", holder.pid, "; ask for that size, or unlink it");
+      if (size() != what.bytes) {
+        return fail(errc::incompatible, 0, where_, "expected ", what.bytes, " bytes, found a half-made segment of ",
+                    size(), " by pid ", holder.pid, "; ask for that size, or unlink it");
       }
       // An identity means something in one namespace only: the first decides which.
       const bool ours =
@@ -700,19 +712,25 @@ result<done> shared_memory::finish(intent why, std::size_t bytes, pid_t creator,
           head.turn.fetch_add(1, std::memory_order_release);
           futex_wake_all(head.turn);
         };
-        if (auto ok = populate(where_, mapping_, mapped_); !ok) {
+        if (auto ok = populate(where_, mapping_, mapped_, what.growing); !ok) {
           release_claim(state);  // as it was: raw, or to be zeroed first
           return ok;
         }
-        if (!raw) std::memset(base(), 0, size());
+        const auto zero = [&] {
+          for (const auto [from, to] : reserved(mapped_, what.growing)) {
+            const std::size_t first = std::max(from, sizeof(preamble));
+            std::memset(static_cast<std::byte*>(mapping_) + first, 0, to - first);
+          }
+        };
+        if (!raw) zero();
         try {
-          initialise(base());
+          what.initialise(base());
         } catch (...) {
-          std::memset(base(), 0, size());
+          zero();
           release_claim(0);
           throw;
         }
-        head.bytes.store(bytes, std::memory_order_relaxed);
+        head.bytes.store(what.bytes, std::memory_order_relaxed);
         release_claim(ready);
         created_ = true;
         return done{};
@@ -768,6 +786,13 @@ result<shared_memory> shared_memory::adopt(int descriptor) {
   }
   if (auto ok = segment.map_and_validate(); !ok) return ok.error();
   return segment;
+}
+
+result<done> shared_memory::check_growth() const {
+  if (commit_pages(mapping_, page_bytes())) return done{};
+  const int why = errno;
+  return fail(errc::limit, why, where_, "grows as it fills, for which it needs Linux 5.14, the kernel answered \"",
+              reason(why), "\" to madvise; take a ring whose memory is there from the start");
 }
 
 result<done> shared_memory::prefault() { return populate(where_, mapping_, mapped_); }

@@ -18,6 +18,7 @@
 
 #include "millrace/attributed.h"
 #include "millrace/boost_ring.h"
+#include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/rendezvous_ring.h"
@@ -80,16 +81,17 @@ class ChannelTest : public testing::Test {
 
 using channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
                                 channel<std::uint64_t, mutex_ring<std::uint64_t>>,
+                                channel<std::uint64_t, growing_ring<std::uint64_t>>,
                                 channel<std::uint64_t, semaphore_ring<std::uint64_t>>,
                                 channel<std::uint64_t, boost_ring<std::uint64_t>>, rendezvous<std::uint64_t>>;
 
 // Whose push needs nobody to take what it brings.
 template <class C>
 class BufferedChannelTest : public ChannelTest<C> {};
-using buffered_channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
-                                         channel<std::uint64_t, mutex_ring<std::uint64_t>>,
-                                         channel<std::uint64_t, semaphore_ring<std::uint64_t>>,
-                                         channel<std::uint64_t, boost_ring<std::uint64_t>>>;
+using buffered_channels = testing::Types<
+    channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
+    channel<std::uint64_t, mutex_ring<std::uint64_t>>, channel<std::uint64_t, growing_ring<std::uint64_t>>,
+    channel<std::uint64_t, semaphore_ring<std::uint64_t>>, channel<std::uint64_t, boost_ring<std::uint64_t>>>;
 
 struct channel_name {
   template <class C>

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "millrace/boost_ring.h"
+#include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/semaphore_ring.h"
@@ -43,7 +44,7 @@ using races::parcel;
 using races::jostled;
 
 using rings = testing::Types<mpmc_ring<parcel, jostled>, spsc_ring<parcel, jostled>, mutex_ring<parcel, jostled>,
-                             semaphore_ring<parcel, jostled>, boost_ring<parcel>>;
+                             growing_ring<parcel, jostled>, semaphore_ring<parcel, jostled>, boost_ring<parcel>>;
 
 constexpr std::uint64_t seed = 7;
 

@@ -30,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/robust_mutex.h"
@@ -431,7 +432,7 @@ template <class R>
 class Stopped : public testing::Test {};
 
 using shipped = testing::Types<mpmc_ring<letter, halting>, spsc_ring<letter, halting>, mutex_ring<letter, halting>,
-                               semaphore_ring<letter, halting>>;
+                               growing_ring<letter, halting>, semaphore_ring<letter, halting>>;
 
 struct ring_name {
   template <class R>

@@ -25,6 +25,7 @@
 
 #include "millrace/boost_ring.h"
 #include "millrace/channel.h"
+#include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/pipe.h"
@@ -184,7 +185,7 @@ class PortTest : public testing::Test {
 
 using ports =
     testing::Types<channel_port<mpmc_ring<note>>, channel_port<spsc_ring<note>>, channel_port<mutex_ring<note>>,
-                   channel_port<semaphore_ring<note>>, channel_port<boost_ring<note>>,
+                   channel_port<growing_ring<note>>, channel_port<semaphore_ring<note>>, channel_port<boost_ring<note>>,
                    channel_port<rendezvous_ring<note>>, channel_port<mpmc_ring<volume>>, pipe_port<note>,
                    pipe_port<volume>, fifo_port<note>, fifo_port<volume>, posix_mq_port<note>, sysv_mq_port<note>,
                    seqpacket_port<note>, seqpacket_port<volume>>;

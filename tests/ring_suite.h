@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "millrace/boost_ring.h"
+#include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/rendezvous_ring.h"
@@ -62,14 +63,14 @@ class RingTest : public testing::Test {
   }
 };
 
-using rings = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
-                             boost_ring<letter>, rendezvous_ring<letter>>;
+using rings = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, growing_ring<letter>,
+                             semaphore_ring<letter>, boost_ring<letter>, rendezvous_ring<letter>>;
 
 // Whose push needs nobody to take what it brings.
 template <class R>
 class BufferTest : public RingTest<R> {};
-using buffers = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, semaphore_ring<letter>,
-                               boost_ring<letter>>;
+using buffers = testing::Types<mpmc_ring<letter>, spsc_ring<letter>, mutex_ring<letter>, growing_ring<letter>,
+                               semaphore_ring<letter>, boost_ring<letter>>;
 
 struct ring_name {
   template <class R>

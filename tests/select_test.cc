@@ -19,6 +19,7 @@
 
 #include "millrace/boost_ring.h"
 #include "millrace/channel.h"
+#include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/semaphore_ring.h"
@@ -53,10 +54,10 @@ class SelectTest : public testing::Test {
   shared<std::atomic<int>> arrived_;
 };
 
-using channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
-                                channel<std::uint64_t, mutex_ring<std::uint64_t>>,
-                                channel<std::uint64_t, semaphore_ring<std::uint64_t>>,
-                                channel<std::uint64_t, boost_ring<std::uint64_t>>>;
+using channels = testing::Types<
+    channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
+    channel<std::uint64_t, mutex_ring<std::uint64_t>>, channel<std::uint64_t, growing_ring<std::uint64_t>>,
+    channel<std::uint64_t, semaphore_ring<std::uint64_t>>, channel<std::uint64_t, boost_ring<std::uint64_t>>>;
 
 struct channel_name {
   template <class C>

@@ -364,6 +364,7 @@ struct relacy_platform {
 
     T load(std::memory_order order = std::memory_order::seq_cst, site s = site::here()) const noexcept {
       mortality::step(s);
+      if (!page_of(this).there) fail("memory that is not committed is touched", s);
       return told(step::kind::load, s, (*object_).load(to_relacy(asked(order, s)), info(s)));
     }
     void store(T value, std::memory_order order = std::memory_order::seq_cst, site s = site::here()) noexcept {
@@ -435,6 +436,7 @@ struct relacy_platform {
     void read(T& out, site s = site::here()) const noexcept {
       mortality::step(s, mortality::what::payload);
       if (recorder::installed != nullptr) tell({.what = step::kind::read, .where = s, .object = object_.entry()});
+      check_page(s, written_);
       out = (*object_)(info(s)).load().value;
       if (recorder::installed != nullptr) recorder::installed->returned(bits::of(out));
     }
@@ -443,6 +445,8 @@ struct relacy_platform {
       if (recorder::installed != nullptr) {
         tell({.what = step::kind::write, .where = s, .object = object_.entry(), .left = bits::of(in)});
       }
+      written_ = page_of(this).backed;
+      check_page(s, written_);
       (*object_)(info(s)).store(in);
     }
 
@@ -474,8 +478,16 @@ struct relacy_platform {
       }
     };
 
+    // What lies here has been in the page's memory since it was written.
+    void check_page(site s, unsigned written) const noexcept {
+      const page now = page_of(this);
+      if (!now.there) fail("memory that is not committed is touched", s);
+      if (now.backed != written) fail("what is read was in memory that has been given back", s);
+    }
+
     registered<rl::var<printable>> object_;
     mutable T in_place_{};
+    unsigned written_ = 0;
   };
 
   // What the kernel does is one step: it compares the word's latest value and
@@ -615,6 +627,37 @@ struct relacy_platform {
     rl::yield(1, info(s));
   }
 
+  static constexpr std::size_t chunk_bytes = 1;  // a message's
+  static std::size_t page_bytes() noexcept { return millrace::line_bytes; }
+
+  // How many pages more may be committed: set before the threads run.
+  static constexpr unsigned enough_pages = 1u << 30;
+  static inline unsigned pages_left = enough_pages;
+
+  static bool commit(void* at, std::size_t bytes, site s = site::here()) noexcept {
+    mortality::step(s);
+    rl::ctx().sched();
+    log(s, "commit");
+    return for_pages(at, bytes, [](page& p) {
+      if (p.there) return true;
+      if (pages_left == 0) return false;
+      --pages_left;
+      p.there = true;
+      return true;
+    });
+  }
+  static void decommit(void* at, std::size_t bytes, site s = site::here()) noexcept {
+    mortality::step(s);
+    rl::ctx().sched();
+    log(s, "decommit");
+    (void)for_pages(at, bytes, [](page& p) {
+      if (p.there) ++pages_left;
+      p.there = false;
+      ++p.backed;
+      return true;
+    });
+  }
+
   // How far each thread's steps are known to the calling one (happens-before).
   static std::uint64_t known_of(unsigned thread) noexcept { return rl::ctx().threadx_->acq_rel_order_[thread]; }
 
@@ -623,6 +666,8 @@ struct relacy_platform {
   static void before_execution() noexcept {
     mortality::before_execution();
     sleepers().fill(sleeper_at_several{});
+    pages().fill(page{});
+    pages_left = enough_pages;
   }
 
   // Called once an execution, before its threads run.
@@ -643,6 +688,38 @@ struct relacy_platform {
   }
 
   static inline std::array<rl::thread_info_base*, most_threads> threads_{};
+
+  // As the kernel has it. One that was never committed nor decommitted is there.
+  struct page {
+    std::uintptr_t number = 0;
+    bool there = true;
+    unsigned backed = 0;  // how often its memory has been taken back
+  };
+  static std::uintptr_t page_number(const void* at) noexcept {
+    return reinterpret_cast<std::uintptr_t>(at) / millrace::line_bytes;
+  }
+  // Each in a place by its number: those of one ring are in different ones.
+  static std::array<page, 256>& pages() noexcept {
+    static std::array<page, 256> all;
+    return all;
+  }
+  template <class F>
+  static bool for_pages(void* at, std::size_t bytes, F f) noexcept {
+    for (std::uintptr_t n = page_number(at); n != page_number(at) + bytes / millrace::line_bytes; ++n) {
+      page& p = pages()[n % pages().size()];
+      if (p.number != n) p = {n};
+      if (!f(p)) return false;
+    }
+    return true;
+  }
+  static page page_of(const void* at) noexcept {
+    const page& p = pages()[page_number(at) % pages().size()];
+    return p.number == page_number(at) ? p : page{};
+  }
+  static void fail(const char* what, site s) noexcept {
+    if (recorder::installed != nullptr) tell({.where = s, .event = what});
+    rl::ctx().fail_test(what, rl::test_result_user_assert_failed, info(s));
+  }
 
   // One thread that waits for any of several words.
   struct sleeper_at_several {

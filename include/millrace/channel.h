@@ -167,6 +167,10 @@ class channel : protected shared_ring<stream<Ring>> {
     using base::try_push;
     using base::try_push_n;
 
+    // See growing_ring.h.
+    std::uint64_t committed_bytes() const noexcept requires requires(const Ring& r) { r.committed_bytes(); }
+    { return base::committed_bytes(); }
+
     // Where the ring has them: in_place.h.
     auto try_reserve() noexcept requires writes_in_place<Ring> { return base::try_reserve(); }
     auto reserve() noexcept requires writes_in_place<Ring> { return base::reserve(); }
@@ -202,6 +206,10 @@ class channel : protected shared_ring<stream<Ring>> {
     using base::size_approx;
     using base::try_pop;
     using base::try_pop_n;
+
+    // See growing_ring.h.
+    std::uint64_t committed_bytes() const noexcept requires requires(const Ring& r) { r.committed_bytes(); }
+    { return base::committed_bytes(); }
 
     // Where the ring has them: in_place.h.
     auto try_peek() noexcept requires reads_in_place<Ring> { return base::try_peek(); }

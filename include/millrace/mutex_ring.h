@@ -21,7 +21,8 @@
 namespace millrace {
 
 // A ring under one robust mutex (a monitor: Hoare, 1974; Brinch Hansen, 1973),
-// with event counts for its conditions. FIFO in the order of the lock.
+// with event counts for its conditions. FIFO in the order of the lock. Where its messages
+// lie is the affair of its `Slots`, which are a handle, too, and are only asked under the lock.
 //
 // Invariants, outside the lock and at every instruction inside it:
 //  L1 positions head..tail-1 hold messages; tail - head <= capacity.
@@ -42,10 +43,9 @@ namespace millrace {
 // a dead one would have woken are woken by `alarm`.
 //
 // Capacity: any number from 1 to 2^31.
-template <message T, class Platform = native>
-class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
+template <message T, class Platform, class Slots>
+class ring_under_mutex : public ring_calls<ring_under_mutex<T, Platform, Slots>, T, Platform> {
  public:
-  static constexpr std::string_view kind = "mutex_ring";
   static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 31;
 
   static std::string refuse(const geometry& g) {
@@ -53,11 +53,11 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     return "capacity " + std::to_string(g.capacity) + " is not from 1 to " + std::to_string(max_capacity);
   }
 
-  static std::size_t bytes(const geometry& g) noexcept { return sizeof(control) + g.capacity * sizeof(slot); }
+  static std::size_t bytes(const geometry& g) noexcept { return sizeof(control) + Slots::bytes(g); }
 
   static void construct(void* at, const geometry& g) noexcept {
     control* const c = std::construct_at(static_cast<control*>(at));
-    std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), g.capacity);
+    Slots::construct(c + 1, g);
   }
 
   static void construct_cut_off(void* at, const geometry&) noexcept {
@@ -67,11 +67,8 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     c->tail.store(std::uint64_t{1} << 63, std::memory_order_relaxed);
   }
 
-  mutex_ring(void* at, const geometry& g, const membership<Platform>& who) noexcept
-      : shared_(static_cast<control*>(at)),
-        slots_(reinterpret_cast<slot*>(shared_ + 1)),
-        capacity_(g.capacity),
-        who_(who) {}
+  ring_under_mutex(void* at, const geometry& g, const membership<Platform>& who) noexcept
+      : shared_(static_cast<control*>(at)), slots_(shared_ + 1, g), capacity_(g.capacity), who_(who) {}
 
   status try_push(const T& m) noexcept { return try_push_n({&m, 1}).why; }
   status try_pop(T& m) noexcept { return try_pop_n({&m, 1}).why; }
@@ -139,10 +136,9 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     return std::min(t - std::min(h, t), capacity_);
   }
 
- private:
+ protected:
   template <class U>
   using atomic = typename Platform::template atomic<U>;
-  using slot = typename Platform::template plain<T>;
 
   struct control {
     alignas(line_bytes) robust_mutex<Platform> mutex;
@@ -154,6 +150,9 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     alignas(line_bytes) std::byte end[line_bytes];  // slots start on a line of their own
   };
 
+  const Slots& slots() const noexcept { return slots_; }
+
+ private:
   // relaxed, here and where they are written: the lock orders them.
   static std::uint64_t get(const atomic<std::uint64_t>& index) noexcept {
     return index.load(std::memory_order_relaxed);
@@ -181,35 +180,72 @@ class mutex_ring : public ring_calls<mutex_ring<T, Platform>, T, Platform> {
     return moved;
   }
 
-  // Slots are found modulo the private capacity: a scribbled index can yield the
+  // Slots are found modulo a private number of them: a scribbled index can yield the
   // wrong message, never an access outside the segment.
   batch_result push_locked(std::span<const T> m) noexcept {
     if (is_closed()) return {status::closed, 0};
     const std::uint64_t t = get(shared_->tail);
-    const std::uint64_t used = t - get(shared_->head);
-    if (used > capacity_) return {status::corrupt, 0};  // L1
-    const std::uint64_t n = std::min<std::uint64_t>(m.size(), capacity_ - used);
-    for (std::uint64_t i = 0; i != n; ++i) slots_[(t + i) % capacity_].write(m[i]);
+    const std::uint64_t h = get(shared_->head);
+    const std::uint64_t used = t - h;
+    if (used > capacity_ || !slots_.look(h, t)) return {status::corrupt, 0};  // L1
+    const std::uint64_t n = slots_.ready(h, t, std::min<std::uint64_t>(m.size(), capacity_ - used));
+    for (std::uint64_t i = 0; i != n; ++i) slots_[t + i].write(m[i]);
     Platform::light_fence();  // the compiler must not commit first (L2)
     if (n != 0) shared_->tail.store(t + n, std::memory_order_relaxed);
     return {n == m.size() ? status::ok : status::full, n};
   }
   batch_result pop_locked(std::span<T> m) noexcept {
     const std::uint64_t h = get(shared_->head);
-    const std::uint64_t used = get(shared_->tail) - h;
-    if (used > capacity_) return {status::corrupt, 0};  // L1
+    const std::uint64_t t = get(shared_->tail);
+    const std::uint64_t used = t - h;
+    if (used > capacity_ || !slots_.look(h, t)) return {status::corrupt, 0};  // L1
     const std::uint64_t n = std::min<std::uint64_t>(m.size(), used);
     if (n == 0) return {is_closed() ? status::closed : status::empty, 0};
-    for (std::uint64_t i = 0; i != n; ++i) slots_[(h + i) % capacity_].read(m[i]);
+    for (std::uint64_t i = 0; i != n; ++i) slots_[h + i].read(m[i]);
     Platform::light_fence();  // likewise
     shared_->head.store(h + n, std::memory_order_relaxed);
+    slots_.emptied(h + n);
     return {status::ok, n};
   }
 
   control* shared_;
-  slot* slots_;
+  Slots slots_;
   std::uint64_t capacity_;
   membership<Platform> who_;
+};
+
+// An array, whose memory is there from the start.
+template <message T, class Platform>
+class fixed_slots {
+  using slot = typename Platform::template plain<T>;
+
+ public:
+  static std::size_t bytes(const geometry& g) noexcept { return g.capacity * sizeof(slot); }
+  static void construct(void* at, const geometry& g) noexcept {
+    std::uninitialized_default_construct_n(static_cast<slot*>(at), g.capacity);
+  }
+
+  fixed_slots(void* at, const geometry& g) noexcept : slots_(static_cast<slot*>(at)), capacity_(g.capacity) {}
+
+  // Before anything else, of what lies from `head` to `tail`: false if the slots' own words
+  // contradict that.
+  bool look(std::uint64_t /*head*/, std::uint64_t /*tail*/) noexcept { return true; }
+  // How many of `n` slots from `tail` on may be written.
+  std::uint64_t ready(std::uint64_t /*head*/, std::uint64_t /*tail*/, std::uint64_t n) noexcept { return n; }
+  slot& operator[](std::uint64_t position) const noexcept { return slots_[position % capacity_]; }
+  // What lay before `head` has been popped.
+  void emptied(std::uint64_t /*head*/) noexcept {}
+
+ private:
+  slot* slots_;
+  std::uint64_t capacity_;
+};
+
+template <message T, class Platform = native>
+class mutex_ring : public ring_under_mutex<T, Platform, fixed_slots<T, Platform>> {
+ public:
+  static constexpr std::string_view kind = "mutex_ring";
+  using ring_under_mutex<T, Platform, fixed_slots<T, Platform>>::ring_under_mutex;
 };
 
 }  // namespace millrace

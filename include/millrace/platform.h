@@ -33,6 +33,11 @@
 //   relax         in a loop that waits for another thread: let it run. The
 //                 argument counts the turns of the loop.
 //   spins         how many turns to poll before sleeping.
+//   commit        gives memory to whole pages (page_bytes each) of a segment, whatever is in
+//                 them already. False if there is none to be had. What was never
+//                 committed, or has been decommitted since, is not to be touched.
+//   decommit      takes it back: whatever was in them is gone.
+//   chunk_bytes   of how much memory at a time that is worth while.
 //
 // Each call of one of these is a *step*: between two steps another process may
 // run, and at any of them this one may be killed for good. A killed process has
@@ -53,6 +58,7 @@
 
 #include "millrace/deadline.h"
 #include "millrace/futex.h"
+#include "millrace/pages.h"
 
 namespace millrace {
 
@@ -116,6 +122,11 @@ struct native {
   }
 
   static constexpr unsigned spins = 256;
+
+  static std::size_t page_bytes() noexcept { return millrace::page_bytes(); }
+  static bool commit(void* at, std::size_t bytes) noexcept { return commit_pages(at, bytes); }
+  static void decommit(void* at, std::size_t bytes) noexcept { decommit_pages(at, bytes); }
+  static constexpr std::size_t chunk_bytes = std::size_t{64} << 10;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
@@ -126,7 +137,7 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
                             typename P::template atomic<std::uint64_t>& word64,
                             typename P::template plain<std::uint64_t>& datum,
                             std::span<const typename P::awaited> words, std::uint32_t value32, std::uint64_t value64,
-                            deadline until) {
+                            deadline until, void* at, std::size_t bytes) {
   word32.store(value32, std::memory_order_release);
   { word64.load(std::memory_order_acquire) } -> std::same_as<std::uint64_t>;
   { word32.fetch_or(value32, std::memory_order_seq_cst) } -> std::same_as<std::uint32_t>;
@@ -151,6 +162,10 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
   P::await_end();
   P::relax(value32);
   { P::spins } -> std::convertible_to<unsigned>;
+  { P::page_bytes() } -> std::same_as<std::size_t>;
+  { P::commit(at, bytes) } -> std::same_as<bool>;
+  P::decommit(at, bytes);
+  { P::chunk_bytes } -> std::convertible_to<std::size_t>;
 };
 
 static_assert(platform<native>);

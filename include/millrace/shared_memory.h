@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 
+#include "millrace/pages.h"
 #include "millrace/result.h"
 #include "millrace/truncation.h"
 
@@ -49,8 +50,8 @@ class location {
 // stays until unlinked (or, having no name, until nobody maps it).
 //
 // An opener never sees a segment that is not fully initialised, and all its room
-// is reserved at creation: running out of memory is an error then, not a SIGBUS
-// later. A creator that is killed half-way leaves nothing behind (posix, memfd,
+// is reserved at creation, but for what is said to be `growing` (pages.h): running out of
+// memory is an error then, not a SIGBUS later. A creator that is killed half-way leaves nothing behind (posix, memfd,
 // anonymous), or a raw segment that the next open_or_create or create finishes
 // (sysv, where the kernel has no way to publish a segment all at once). There
 // `initialise` may be run on memory that an earlier, killed run has written: it
@@ -67,14 +68,14 @@ class shared_memory {
 
   // `mode` is what the segment gets, whatever the umask. errc::exists if there.
   static result<shared_memory> create(const location& where, std::size_t bytes, mode_t mode,
-                                      const initialiser& initialise);
+                                      const initialiser& initialise, extent growing = {});
 
   // Maps what is there, whatever its size: the caller judges the payload.
   static result<shared_memory> open(const location& where);
 
   // `bytes` and `mode` count only if it has to be created: see created().
   static result<shared_memory> open_or_create(const location& where, std::size_t bytes, mode_t mode,
-                                              const initialiser& initialise);
+                                              const initialiser& initialise, extent growing = {});
 
   // Maps the segment behind a descriptor that was inherited or received. Takes a
   // duplicate: the caller's descriptor remains the caller's. errc::foreign unless it
@@ -96,6 +97,9 @@ class shared_memory {
   // Whether that has happened here.
   bool cut_off() const noexcept { return guard_.cut_off(); }
 
+  // Whether the kernel can commit what grows (pages.h): errc::limit if not.
+  result<done> check_growth() const;
+
   // Enters every page into this process's tables: no access faults later on, however the
   // segment was opened. (That there is room for each is seen to at creation, in any case.)
   // Costs about as long as writing to all of it.
@@ -116,20 +120,30 @@ class shared_memory {
  private:
   enum class intent : std::uint8_t { open, create, open_or_create };
 
+  // What to create.
+  struct plan {
+    std::size_t bytes;
+    mode_t mode;
+    const initialiser& initialise;
+    extent growing;
+
+    std::size_t fixed() const noexcept { return bytes - (growing.to - growing.from); }  // reserved at once
+  };
+
   explicit shared_memory(location where) noexcept;
 
-  static result<shared_memory> obtain(intent, const location&, std::size_t bytes, mode_t, const initialiser&);
-  static result<shared_memory> obtain_posix(intent, const location&, std::size_t bytes, mode_t, const initialiser&);
-  static result<shared_memory> obtain_sysv(intent, const location&, std::size_t bytes, mode_t, const initialiser&);
+  static result<shared_memory> obtain(intent, const location&, const plan&);
+  static result<shared_memory> obtain_posix(intent, const location&, const plan&);
+  static result<shared_memory> obtain_sysv(intent, const location&, const plan&);
   static result<shared_memory> open_posix(const location&);
-  static result<shared_memory> create_posix(const location&, std::size_t bytes, mode_t, const initialiser&);
-  static result<shared_memory> create_anonymous(const location&, std::size_t bytes, const initialiser&);
-  static result<shared_memory> create_memfd(const location&, std::size_t bytes, mode_t, const initialiser&);
+  static result<shared_memory> create_posix(const location&, const plan&);
+  static result<shared_memory> create_anonymous(const location&, const plan&);
+  static result<shared_memory> create_memfd(const location&, const plan&);
 
-  result<done> allocate_and_map(std::size_t bytes, mode_t mode);  // of descriptor_
-  result<done> map(std::size_t length);                           // likewise
-  result<done> map_and_validate();                                // of descriptor_
-  result<done> finish(intent why, std::size_t bytes, pid_t creator, const initialiser& initialise);
+  result<done> allocate_and_map(const plan& what);  // of descriptor_
+  result<done> map(std::size_t length);             // likewise
+  result<done> map_and_validate();                  // of descriptor_
+  result<done> finish(intent why, const plan& what, pid_t creator);
   void initialise_alone(const initialiser& initialise);
 
   location where_;

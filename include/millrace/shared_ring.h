@@ -16,6 +16,7 @@
 #include "millrace/futex.h"
 #include "millrace/keeper.h"
 #include "millrace/layout.h"
+#include "millrace/pages.h"
 #include "millrace/result.h"
 #include "millrace/ring.h"
 #include "millrace/roster.h"
@@ -111,8 +112,9 @@ class shared_ring {
   // errc::exists if something is there already.
   static result<shared_ring> create(const location& where, const ring_options& options = {}) {
     const geometry g = options.shape();
-    if (auto wrong = refusal(where, g)) return *std::move(wrong);
-    return checked(shared_memory::create(where, payload_bytes(g), options.mode, constructor(g)), g, options);
+    if (auto wrong = refusal(where, options)) return *std::move(wrong);
+    return checked(shared_memory::create(where, payload_bytes(g), options.mode, constructor(g), growing(g)), g,
+                   options);
   }
 
   // Whatever its capacity; errc::incompatible if it holds another kind of ring or message.
@@ -121,8 +123,9 @@ class shared_ring {
   // errc::incompatible if it is there with another capacity or number of members.
   static result<shared_ring> open_or_create(const location& where, const ring_options& options = {}) {
     const geometry g = options.shape();
-    if (auto wrong = refusal(where, g)) return *std::move(wrong);
-    return checked(shared_memory::open_or_create(where, payload_bytes(g), options.mode, constructor(g)), g, options);
+    if (auto wrong = refusal(where, options)) return *std::move(wrong);
+    return checked(shared_memory::open_or_create(where, payload_bytes(g), options.mode, constructor(g), growing(g)), g,
+                   options);
   }
 
   // A memfd that was inherited or received; the descriptor stays the caller's.
@@ -184,6 +187,17 @@ class shared_ring {
 
   static std::size_t payload_bytes(const geometry& g) { return ring_offset(g) + Ring::bytes(g); }
 
+  // A ring whose memory comes as it fills says which part of its bytes that is.
+  static constexpr bool grows = requires(const geometry& g) { Ring::growing(g); };
+  static extent growing(const geometry& g) {
+    if constexpr (grows) {
+      const extent e = Ring::growing(g);
+      return {e.from + ring_offset(g), e.to + ring_offset(g)};
+    } else {
+      return {};
+    }
+  }
+
   static shared_memory::initialiser constructor(const geometry& g) {
     return [g](void* base) {
       write_header(base, ring_description::of<Ring>(g));
@@ -192,8 +206,14 @@ class shared_ring {
   }
 
   // What would go wrong, told before anything is made.
-  static std::optional<error> refusal(const location& where, const geometry& g) {
-    if (const std::string why = refuse<Ring>(g); !why.empty()) {
+  static std::optional<error> refusal(const location& where, const ring_options& options) {
+    std::string why = refuse<Ring>(options.shape());
+    if (grows && why.empty() && (options.prefault || options.huge_pages)) {
+      why =
+          "prefault and huge_pages take all of a ring's memory at once, and here it comes as the ring fills: do "
+          "without";
+    }
+    if (!why.empty()) {
       return error{errc::bad_argument, 0, where.describe(),
                    where.describe() + ": " + std::string(Ring::kind) + ": " + why};
     }
@@ -203,6 +223,9 @@ class shared_ring {
 
   // As the options ask for; or why not.
   static std::optional<error> arranged(shared_memory& memory, const ring_options& options) {
+    if constexpr (grows) {
+      if (const auto able = memory.check_growth(); !able) return able.error();
+    }
     if (options.huge_pages) {
       if (const auto asked = memory.use_huge_pages(); !asked) return asked.error();
     }

@@ -10,6 +10,7 @@
 #include "millrace/boost_ring.h"
 #include "millrace/broadcast_ring.h"
 #include "millrace/byte_channel.h"
+#include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/platform.h"
@@ -23,19 +24,25 @@
 namespace millrace::crash {
 namespace {
 
+// The machine, with a chunk for each message: so each push commits, and each pop gives back.
+struct chunk_by_chunk : native {
+  static constexpr std::size_t chunk_bytes = 1;
+};
+
 // A ring in memory of our own, in which nothing ever comes.
+template <class Platform>
 class idle_ring {
  public:
   idle_ring() { ring::construct(memory_, shape); }
 
-  alternative<native> pop() noexcept { return on_pop(ring_, nothing_); }
+  alternative<Platform> pop() noexcept { return on_pop(ring_, nothing_); }
 
  private:
-  using ring = spsc_ring<std::uint64_t>;
+  using ring = spsc_ring<std::uint64_t, Platform>;
   static constexpr geometry shape{.capacity = 1, .members = 1};
 
   alignas(line_bytes) std::byte memory_[1024];
-  ring ring_{memory_, shape, {roster<native>(memory_, 0), 0}};
+  ring ring_{memory_, shape, {roster<Platform>(memory_, 0), 0}};
   std::uint64_t nothing_ = 0;
 };
 
@@ -90,14 +97,14 @@ class seat_at final : public seat {
   }
   status select_push(const parcel& m) override {
     if constexpr (selects<Ring>) {
-      return selector(idle_.pop(), on_push(ring_, m)).select().why;
+      return selecting(idle_.pop(), on_push(ring_, m)).select().why;
     } else {
       return push(m, deadline::never());
     }
   }
   popped select_pop(parcel& m) override {
     if constexpr (selects<Ring>) {
-      return said(selector(idle_.pop(), on_pop(ring_, m)).select().why);
+      return said(selecting(idle_.pop(), on_pop(ring_, m)).select().why);
     } else {
       return pop(m, deadline::never());
     }
@@ -109,6 +116,8 @@ class seat_at final : public seat {
   }
 
  private:
+  using selecting = basic_selector<typename Ring::platform_type>;
+
   static popped said(const batch_result& r) {
     const bool redelivered = r.why == status::redelivered;
     return {redelivered ? status::ok : r.why, r.count, redelivered};
@@ -116,7 +125,7 @@ class seat_at final : public seat {
   static popped said(status s) { return said(batch_result{s, delivered(s) ? std::size_t{1} : 0}); }
 
   typename shared_ring<Ring>::handle ring_;
-  idle_ring idle_;
+  idle_ring<typename Ring::platform_type> idle_;
 };
 
 template <class Ring>
@@ -262,6 +271,7 @@ constexpr ring_type type(const traits& t = {}) {
 constexpr std::array table{
     type<spsc_ring<parcel>>({.one_to_one = true}),
     type<mutex_ring<parcel>>(),
+    type<growing_ring<parcel, chunk_by_chunk>>(),
     type<semaphore_ring<parcel>>(),
     type<mpmc_ring<parcel>>(),
     type<rendezvous_ring<parcel>>(),

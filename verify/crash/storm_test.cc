@@ -32,8 +32,8 @@ TEST_P(SurvivingStormTest, LosesNothing) {
 std::string ring_name(const testing::TestParamInfo<std::string_view>& info) { return std::string(info.param); }
 
 INSTANTIATE_TEST_SUITE_P(Storm, SurvivingStormTest,
-                         testing::Values("spsc_ring", "mutex_ring", "semaphore_ring", "mpmc_ring", "rendezvous_ring",
-                                         "byte_channel"),
+                         testing::Values("spsc_ring", "mutex_ring", "growing_ring", "semaphore_ring", "mpmc_ring",
+                                         "rendezvous_ring", "byte_channel"),
                          ring_name);
 
 // A holder of the lock is killed soon.

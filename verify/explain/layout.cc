@@ -229,6 +229,14 @@ layout mutex_ring_layout(std::size_t capacity) {
                   3, 2, capacity);
 }
 
+layout growing_ring_layout(std::size_t capacity) {
+  std::vector<variable> all = mutex_ring_layout(0).variables;
+  for (const char* name : {"base", "given", "low", "high"}) all.push_back({name, number});
+  for (std::size_t i = 0; i != 2 * (capacity / 2 + 1); ++i) all.push_back({fmt::format("slot {}", i), parcel, true});
+  all.push_back({"whole", number});
+  return words(std::move(all));
+}
+
 layout semaphore_ring_layout(std::size_t capacity) {
   return counting({{"free", permits},
                    {"free's waiters", epoch_and_sleepers},

@@ -54,6 +54,7 @@ layout robust_mutex_words();  // and the two counters that it guards
 layout mpmc_layout(std::size_t capacity, std::size_t members);
 layout spsc_layout(std::size_t capacity);
 layout mutex_ring_layout(std::size_t capacity);
+layout growing_ring_layout(std::size_t capacity);  // two messages a chunk
 layout semaphore_ring_layout(std::size_t capacity);
 layout rendezvous_ring_layout(std::size_t members);
 

@@ -21,6 +21,7 @@ layout layout_of(const model& m, std::size_t threads) {
   if (m.about == "mpmc_ring") return with_roster(mpmc_layout(m.capacity, members), members);
   if (m.about == "spsc_ring") return with_roster(spsc_layout(m.capacity), members);
   if (m.about == "mutex_ring") return with_roster(mutex_ring_layout(m.capacity), members);
+  if (m.about == "growing_ring") return with_roster(growing_ring_layout(m.capacity), members);
   if (m.about == "semaphore_ring") return with_roster(semaphore_ring_layout(m.capacity), members);
   if (m.about == "rendezvous_ring") return with_roster(rendezvous_ring_layout(members), members);
   if (m.about == "attendance" && m.capacity != 0) {

@@ -40,6 +40,7 @@ models all_models() {
   add_spsc_ring_models(all);
   add_mutex_ring_models(all);
   add_semaphore_ring_models(all);
+  add_growing_ring_models(all);
   add_broadcast_ring_models(all);
   add_rendezvous_ring_models(all);
   add_attendance_models(all);

@@ -35,6 +35,7 @@ void add_mpmc_ring_models(models& to);
 void add_spsc_ring_models(models& to);
 void add_mutex_ring_models(models& to);
 void add_semaphore_ring_models(models& to);
+void add_growing_ring_models(models& to);
 void add_broadcast_ring_models(models& to);
 void add_rendezvous_ring_models(models& to);
 void add_attendance_models(models& to);
