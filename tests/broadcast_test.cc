@@ -456,5 +456,23 @@ TEST_P(EitherTest, Threads) {
   EXPECT_EQ(whole, 2);
 }
 
+// A sender that was overtaken by a truncation stores what it had intended before.
+TEST(BroadcastRing, SaysCorruptWhereTheTailIsBeyondTheIntent) {
+  using ring = broadcast_ring<std::uint64_t>;
+  constexpr geometry shape{.capacity = 4, .members = 1};
+  ASSERT_TRUE(join_barriers());
+  alignas(line_bytes) std::array<std::uint64_t, 512> memory{};
+  ASSERT_LE(ring::bytes(shape), sizeof memory);
+  ring::construct(memory.data(), shape);
+  ring receiver(memory.data(), shape, {roster<native>(memory.data(), 0), 0});
+  receiver.begin_receiving();
+  ring::construct_cut_off(memory.data(), shape);
+  const auto intent = std::find(memory.rbegin(), memory.rend(), std::uint64_t{1} << 62);
+  ASSERT_NE(intent, memory.rend());
+  *intent = 1;
+  std::uint64_t m = 0;
+  EXPECT_EQ(receiver.try_pop(m), status::corrupt);
+}
+
 }  // namespace
 }  // namespace millrace

@@ -52,7 +52,7 @@ class SurvivingTest : public testing::TestWithParam<named_cell> {};
 TEST_P(SurvivingTest, NobodyIsHarmed) {
   const named_cell& n = GetParam();
   const cell c{&ring_named(n.ring), &operation_named(n.operation), n.from, n.how};
-  const outcome o = try_cell(c, 45);
+  const outcome o = try_cell(c, 32);
   EXPECT_EQ(o.broken, "");
   EXPECT_GT(o.instructions, 20u);
   EXPECT_GT(o.points, 10u);
@@ -157,7 +157,7 @@ TEST(MatrixTest, RepeatsAPointThatFailed) {
 
 // While the spin lock's holder is merely stopped, nobody is harmed.
 TEST(MatrixTest, TellsAStoppedProcessFromADeadOne) {
-  const outcome o = try_cell({&ring_named("spin_ring"), &operation_named("try_push"), state::one, blow::stop}, 45);
+  const outcome o = try_cell({&ring_named("spin_ring"), &operation_named("try_push"), state::one, blow::stop}, 32);
   EXPECT_EQ(o.broken, "");
   EXPECT_TRUE(o.failures.empty()) << o.failures.front().wrong;
 }
