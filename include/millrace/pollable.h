@@ -90,7 +90,7 @@ class lookout {
   };
 
   // An update finds the latest, where a load might find the same old one after each wait.
-  // acquire: pairs with hand_over, and with run.
+  // acquire: pairs with hand_over, with run and with sleep_and_ring.
   std::uint32_t look_at_state() noexcept { return state_.fetch_or(0, std::memory_order_acquire); }
 
   void hand_over(std::span<const awaited> words) noexcept {
@@ -108,8 +108,10 @@ class lookout {
   // Has the watcher rest (L3).
   void call_back() noexcept {
     std::uint32_t now = watched;
-    // acquire: the watcher has done with the words (pairs with sleep_and_ring).
-    if (!state_.compare_exchange_strong(now, called_back, std::memory_order_relaxed, std::memory_order_acquire)) return;
+    if (!state_.compare_exchange_strong(now, called_back, std::memory_order_relaxed, std::memory_order_relaxed)) {
+      (void)look_at_state();  // the watcher rests already, and has done with the words
+      return;
+    }
     Platform::wake_all(state_);
     while (look_at_state() != resting) {
       Platform::wait(state_, called_back, deadline::never());

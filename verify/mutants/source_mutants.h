@@ -83,6 +83,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"pollable.h", "void hand_over(", "bell_.silence();", "-"},
     {"pollable.h", "void hand_over(", "Platform::wake_all(state_);", "-"},
     {"pollable.h", "r.count = ", "1 + words.size()", "words.size()"},
+    {"pollable.h", "void call_back()", "(void)look_at_state();", "-"},
     {"pollable.h", "called_back, std::memory_order_relaxed", "Platform::wake_all(state_);", "-"},
     {"pollable.h", "void sleep_and_ring()", "bell_.ring();", "-"},
 
