@@ -170,6 +170,15 @@ class broadcasting : public scenario {
   static constexpr std::chrono::seconds passed{-1};  // when it passes, the search decides
 
   bool has(enum part::fate f) const { return std::ranges::find(parts_, f, &part::fate) != parts_.end(); }
+  bool may_end() const {
+    return std::ranges::any_of(parts_, [](const part& p) {
+      const auto does = [&](operation::verb v) {
+        const auto is = [v](const operation& o) { return o.what == v; };
+        return std::ranges::any_of(p.operations, is) || std::ranges::any_of(p.heirs, is);
+      };
+      return does(operation::verb::close) || (p.sends && (p.fate != part::fate::lives || does(operation::verb::leave)));
+    });
+  }
   bool lossy() const { return shape_.fidelity == fidelity::lossy; }
   Ring at(unsigned place) { return Ring(bytes_, shape_, members_[place]); }
 
@@ -231,6 +240,7 @@ class broadcasting : public scenario {
     check(sent.why != status::corrupt, "members who follow the protocol never make it corrupt");
     check(!lossy() || sent.why != status::full, "where nobody is waited for, it is never full");
     check((sent.why == status::ok) == (sent.count == o.count), "a push that says ok has sent everything");
+    check(sent.why != status::closed || may_end(), "it is closed by nobody but who is asked to, or the last sender");
     check_answer(o, sent.why, status::empty);
     for (std::size_t i = 0; i != o.count; ++i)
       happened_[some[i].id >> 8][some[i].number()] = i < sent.count ? sent_ : not_sent;
@@ -353,7 +363,7 @@ class broadcasting : public scenario {
     for (unsigned i = 0; i != threads(); ++i) receivers += mail_[i].receives ? 1 : 0;
     for (unsigned i = 0; i != shape_.capacity; ++i) {
       const status s = last.try_push(message::of(threads(), i));
-      if (s == status::closed) return;
+      if (s == status::closed) return check(may_end(), "it is closed by nobody else");
       check(s == status::ok, "who has had everything leaves all the room");
     }
     const bool full = last.try_push(message::of(threads(), 0)) == status::full;
@@ -442,7 +452,13 @@ void add_broadcast_ring_models(models& to) {
           {safety, "receivers_heir_sends", 1, lossless, 1, "mortal pop? heir push? | push? push? | pop?", {some}},
           {safety, "senders_heir", 1, lossless, 1, "mortal push? heir join pop? | push? push? | pop?", {some}},
           {safety, "sender_killed_overtaking", 1, lossy, 1, "mortal push? push? | push? | pop? pop?", {some}},
-          {safety, "batch_killed_overtaking", 2, lossy, 2, "push2? mortal push2? | push? | pop? pop2?", {some}},
+          {safety,
+           "batch_killed_overtaking",
+           2,
+           lossy,
+           2,
+           "push2? mortal push2? | push? | pop? pop2?",
+           {random_executions(300'000)}},
 
           {liveness, "one_slot", 1, lossless, 0, "push push push | pop pop pop", {preemptions(1), some}},
           {liveness, "two_receivers", 1, lossless, 1, "push push | pop pop | pop pop", {some}},
