@@ -4,26 +4,16 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <string>
-#include <string_view>
 
 #include "bench/machine.h"
+#include "tools/command_line.h"
 
 namespace millrace::bench {
 namespace {
 
-CLI::Validator whole_number(unsigned least, unsigned most) {
-  return CLI::Validator(
-      [=](const std::string& given) -> std::string {
-        unsigned value = 0;
-        const auto [end, wrong] = std::from_chars(given.data(), given.data() + given.size(), value);
-        if (wrong == std::errc{} && end == given.data() + given.size() && value >= least && value <= most) return {};
-        return fmt::format("expected a whole number from {} to {}, found '{}'", least, most, given);
-      },
-      fmt::format("{}..{}", least, most));
-}
+using command_line::refuse;
+using command_line::whole_number;
 
 CLI::Validator known_section(const std::vector<section>& all) {
   return CLI::Validator(
@@ -36,14 +26,6 @@ CLI::Validator known_section(const std::vector<section>& all) {
         return fmt::format("expected one of {}; found '{}'", known, given);
       },
       "SECTION");
-}
-
-int refuse(std::string what) {
-  std::ranges::replace_if(
-      what, [](unsigned char c) { return c < 32 || c == 127; }, '?');  // in one line
-  const std::string_view hint = what.find("; ") == std::string::npos ? "; see --help" : "";
-  fmt::print(stderr, "compare: {}{}\n", what, hint);
-  return 2;
 }
 
 }  // namespace
@@ -72,18 +54,10 @@ std::optional<int> parse(int argc, const char* const* argv, request& r) {
   app.add_flag("--realtime", realtime, "the rest of a busy machine waits while a run is under way (for root)");
   app.add_option("--only", only, "sections to run")->check(known_section(all))->delimiter(',');
   app.add_option("--json", r.json, "write everything there, too")->type_name("FILE");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::ExtrasError&) {
-    return refuse(fmt::format("there is no option '{}'", app.remaining().front()));
-  } catch (const CLI::ParseError& e) {
-    return refuse(e.what());
-  }
+  if (const auto status = command_line::parse(app, argc, argv)) return status;
   r.spend = in_short ? quick : thorough;
   if (passes != 0) r.spend.passes = passes;
-  if (realtime && !take_rank(1)) return refuse("--realtime: not allowed here; run it as root, or leave it out");
+  if (realtime && !take_rank(1)) return refuse(app, "--realtime: not allowed here; run it as root, or leave it out");
   r.spend.realtime = realtime;
   if (window != 0) r.spend.window = std::chrono::milliseconds(window);
   for (const section& s : all) {

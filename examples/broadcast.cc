@@ -13,9 +13,7 @@ using line = std::array<char, 32>;
 
 int main(int argc, char** argv) {
   CLI::App app("Three listeners each hear all that is announced.");
-  example::worker one;
-  one.add_to(app);
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   auto air =
       example::need(millrace::broadcast<line>::create(millrace::location::anonymous(), {.capacity = 4, .members = 4}));

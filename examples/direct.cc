@@ -51,9 +51,7 @@ pid_t started = 0;
 
 int main(int argc, char** argv) {
   CLI::App app("A customer has orders done by a shop, which is killed in the third of them.");
-  example::worker one;
-  one.add_to(app);
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   const millrace::direct_options street{.exchange = fmt::format("example-{}", ::getpid())};
   example::family family;

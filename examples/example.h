@@ -61,13 +61,18 @@ inline void leave_no(std::string path) {
   }
 }
 
-// Work takes time; --speed makes it less.
+// Work takes time; --speed makes it less. Reads the program's options, or ends it.
 class worker {
  public:
-  void add_to(CLI::App& app) {
+  worker(CLI::App& app, int argc, char** argv) {
     app.add_option("--speed", speed_, "how many times as fast as on paper")
         ->check(CLI::Range(0.001, 1e6))
         ->capture_default_str();
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+      std::exit(app.exit(e));
+    }
   }
   void works(std::chrono::duration<double> for_so_long) const { std::this_thread::sleep_for(for_so_long / speed_); }
 

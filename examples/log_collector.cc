@@ -17,9 +17,7 @@ struct entry {
 
 int main(int argc, char** argv) {
   CLI::App app("Eight processes log at once, and two of them are killed; the lines of all are collected.");
-  example::worker one;
-  one.add_to(app);
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   using log = millrace::channel<entry>;
   auto collected = example::need(log::create(millrace::location::anonymous(), {.capacity = 64, .members = 16}));

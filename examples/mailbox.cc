@@ -15,9 +15,7 @@ struct letter {
 
 int main(int argc, char** argv) {
   CLI::App app("P and Q send letters to a mailbox and go; R and S come later, and receive them.");
-  example::worker one;
-  one.add_to(app);
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   using mailbox = millrace::mailbox<letter>;
   const std::string name = fmt::format("example-{}", ::getpid());

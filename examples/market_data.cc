@@ -17,11 +17,9 @@ struct tick {
 
 int main(int argc, char** argv) {
   CLI::App app("A feed of 200 ticks, 10 ms apart, to three processes: a quick one, a slow one, one that is killed.");
-  example::worker one;
-  one.add_to(app);
   bool lossless = false;
   app.add_flag("--lossless", lossless, "the feed waits for the slowest that lives");
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   using ticks = millrace::broadcast<tick>;
   using millrace::fidelity;

@@ -9,9 +9,7 @@ using namespace std::chrono_literals;
 
 int main(int argc, char** argv) {
   CLI::App app("A producer sends ten messages through a POSIX message queue, a consumer receives them.");
-  example::worker one;
-  one.add_to(app);
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   using line = std::array<char, 256>;
   using queue = millrace::posix_mq<line>;

@@ -11,9 +11,7 @@ struct parcel {
 
 int main(int argc, char** argv) {
   CLI::App app("A hands three parcels over to B, who takes its time.");
-  example::worker one;
-  one.add_to(app);
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   using door = millrace::rendezvous<parcel>;
   auto between = example::need(door::create(millrace::location::anonymous(), {.capacity = 0, .members = 2}));

@@ -8,9 +8,7 @@ using namespace std::chrono_literals;
 
 int main(int argc, char** argv) {
   CLI::App app("A producer fills five slots in shared memory, a consumer empties them.");
-  example::worker one;
-  one.add_to(app);
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   using buffer = millrace::channel<int, millrace::spsc_ring<int>>;
   auto slots = example::need(buffer::create(millrace::location::anonymous(), {.capacity = 5, .members = 2}));

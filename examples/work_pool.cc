@@ -19,9 +19,7 @@ struct answer {
 
 int main(int argc, char** argv) {
   CLI::App app("Three workers do ten jobs; whoever takes the third is killed with it.");
-  example::worker one;
-  one.add_to(app);
-  CLI11_PARSE(app, argc, argv);
+  const example::worker one(app, argc, argv);
 
   // Workers come and go, also all at once: that is no end here.
   const millrace::ring_options options{.capacity = 16, .members = 8, .keep_open = true};

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "millrace/port.h"
+#include "tests/channels.h"
 #include "tests/support.h"
 
 namespace millrace {
@@ -44,47 +45,13 @@ static_assert(sizeof(tick) % sizeof(std::uint64_t) != 0);
 using feed = broadcast<tick>;
 static_assert(sending_port<feed::sender> && receiving_port<feed::receiver>);
 
-class BroadcastTest : public testing::TestWithParam<fidelity> {
+class BroadcastTest : public ChannelAtTest<feed>, public testing::WithParamInterface<fidelity> {
  protected:
   static constexpr std::uint64_t capacity = 16;
 
   static ring_options options(fidelity f) { return {.capacity = capacity, .members = 8, .fidelity = f}; }
 
   explicit BroadcastTest(fidelity f = fidelity::lossless) : feed_(*feed::create(*at_, options(f))) {}
-
-  child with_sender(std::function<bool(feed::sender&)> body) {
-    return child([this, body = std::move(body)] {
-      auto mine = feed::open(*at_);
-      if (!mine) return false;
-      auto end = mine->attach_sender();
-      return end && body(*end);
-    });
-  }
-  child with_receiver(std::function<bool(feed::receiver&)> body) {
-    return child([this, body = std::move(body)] {
-      auto mine = feed::open(*at_);
-      if (!mine) return false;
-      auto end = mine->attach_receiver();
-      return end && body(*end);
-    });
-  }
-
-  // For a child: says that it has come so far.
-  bool arrive() {
-    ++*arrived_;
-    return true;
-  }
-  bool until_killed() {
-    arrive();
-    for (;;) ::pause();
-  }
-  void await_arrivals(int count) {
-    ASSERT_TRUE(reached([&] { return *arrived_ == count; }));
-  }
-  static void kill(child& c) {
-    ASSERT_EQ(::kill(c.pid(), SIGKILL), 0);
-    EXPECT_FALSE(c.succeeded());
-  }
 
   static void stop(const child& c) {
     ASSERT_EQ(::kill(c.pid(), SIGSTOP), 0);
@@ -106,9 +73,7 @@ class BroadcastTest : public testing::TestWithParam<fidelity> {
     return got + in.missed() == std::uint64_t{senders} * each && in.try_pop(t) == status::closed;
   }
 
-  scratch at_ = scratch::posix();
   feed feed_;
-  shared<std::atomic<int>> arrived_;
   shared<std::atomic<std::uint32_t>> sent_;
 };
 

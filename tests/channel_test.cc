@@ -24,6 +24,7 @@
 #include "millrace/rendezvous_ring.h"
 #include "millrace/semaphore_ring.h"
 #include "millrace/spsc_ring.h"
+#include "tests/channels.h"
 #include "tests/support.h"
 
 namespace millrace {
@@ -32,51 +33,17 @@ namespace {
 using namespace std::chrono_literals;
 
 template <class C>
-class ChannelTest : public testing::Test {
+class ChannelTest : public ChannelAtTest<C> {
  protected:
   using sending = typename C::sender;
-  using receiving = typename C::receiver;
 
   static constexpr std::uint64_t room = C::kind.starts_with("rendezvous") ? 0 : 4;
   static constexpr ring_options options{.capacity = room, .members = 8};
   static constexpr ring_options kept_open{.capacity = room, .members = 8, .keep_open = true};
 
-  explicit ChannelTest(const ring_options& with = options) : channel_(*C::create(*at_, with)) {}
+  explicit ChannelTest(const ring_options& with = options) : channel_(*C::create(*this->at_, with)) {}
 
-  // Another process with an end of its own, that does `body` with it.
-  child with_sender(std::function<bool(sending&)> body) {
-    return child([this, body = std::move(body)] {
-      auto mine = C::open(*at_);
-      if (!mine) return false;
-      auto end = mine->attach_sender();
-      return end && body(*end);
-    });
-  }
-  child with_receiver(std::function<bool(receiving&)> body) {
-    return child([this, body = std::move(body)] {
-      auto mine = C::open(*at_);
-      if (!mine) return false;
-      auto end = mine->attach_receiver();
-      return end && body(*end);
-    });
-  }
-
-  // For a child: says that it has come so far, and waits to be killed.
-  bool until_killed() {
-    ++*arrived_;
-    for (;;) ::pause();
-  }
-  void await_arrivals(int count) {
-    ASSERT_TRUE(reached([&] { return *arrived_ == count; }));
-  }
-  static void kill(child& c) {
-    ASSERT_EQ(::kill(c.pid(), SIGKILL), 0);
-    EXPECT_FALSE(c.succeeded());
-  }
-
-  scratch at_ = scratch::posix();
   C channel_;
-  shared<std::atomic<int>> arrived_;
 };
 
 using channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
@@ -85,20 +52,8 @@ using channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, s
                                 channel<std::uint64_t, semaphore_ring<std::uint64_t>>,
                                 channel<std::uint64_t, boost_ring<std::uint64_t>>, rendezvous<std::uint64_t>>;
 
-// Whose push needs nobody to take what it brings.
 template <class C>
 class BufferedChannelTest : public ChannelTest<C> {};
-using buffered_channels = testing::Types<
-    channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
-    channel<std::uint64_t, mutex_ring<std::uint64_t>>, channel<std::uint64_t, growing_ring<std::uint64_t>>,
-    channel<std::uint64_t, semaphore_ring<std::uint64_t>>, channel<std::uint64_t, boost_ring<std::uint64_t>>>;
-
-struct channel_name {
-  template <class C>
-  static std::string GetName(int) {
-    return std::string(C::kind.substr(0, C::kind.find(' ')));
-  }
-};
 
 TYPED_TEST_SUITE(ChannelTest, channels, channel_name);
 TYPED_TEST_SUITE(BufferedChannelTest, buffered_channels, channel_name);

@@ -11,9 +11,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <ostream>
 #include <random>
@@ -123,10 +121,6 @@ struct footprint {
                << f.shared_mappings << " shared mappings, " << f.wiped_on_fork << " pages of keepers";
   }
 };
-
-std::ptrdiff_t entries(const char* directory) {
-  return std::distance(std::filesystem::directory_iterator(directory), std::filesystem::directory_iterator());
-}
 
 footprint of_this_process() {
   footprint f{named_things(), entries("/proc/self/fd"), entries("/proc/self/task")};

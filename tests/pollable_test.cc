@@ -12,18 +12,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <iterator>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
-#include "millrace/boost_ring.h"
 #include "millrace/channel.h"
-#include "millrace/mutex_ring.h"
-#include "millrace/semaphore_ring.h"
-#include "millrace/spsc_ring.h"
+#include "tests/channels.h"
 #include "tests/support.h"
 
 namespace millrace {
@@ -57,19 +52,7 @@ class PollableTest : public testing::Test {
   C b_ = make();
 };
 
-using channels = testing::Types<channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
-                                channel<std::uint64_t, mutex_ring<std::uint64_t>>,
-                                channel<std::uint64_t, semaphore_ring<std::uint64_t>>,
-                                channel<std::uint64_t, boost_ring<std::uint64_t>>>;
-
-struct channel_name {
-  template <class C>
-  static std::string GetName(int) {
-    return std::string(C::kind.substr(0, C::kind.find(' ')));
-  }
-};
-
-TYPED_TEST_SUITE(PollableTest, channels, channel_name);
+TYPED_TEST_SUITE(PollableTest, buffered_channels, channel_name);
 
 TYPED_TEST(PollableTest, IsReadableWhenThereIsAMessageAndNotBefore) {
   auto in = this->a_.attach_receiver();
@@ -252,10 +235,6 @@ TYPED_TEST(PollableTest, SeveralInOneEpoll) {
 }
 
 using line = channel<std::uint64_t>;
-
-std::ptrdiff_t entries(const char* directory) {
-  return std::distance(std::filesystem::directory_iterator(directory), std::filesystem::directory_iterator());
-}
 
 TEST(Pollable, MayBeLookedAtAsOftenAsOneLikes) {
   auto made = *line::create(location::anonymous(), {.capacity = 2, .members = 2});

@@ -17,7 +17,6 @@
 #include <utility>
 #include <vector>
 
-#include "millrace/boost_ring.h"
 #include "millrace/channel.h"
 #include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
@@ -25,6 +24,7 @@
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
+#include "tests/channels.h"
 #include "tests/support.h"
 #include "verify/crash/halting.h"
 
@@ -34,39 +34,17 @@ namespace {
 using namespace std::chrono_literals;
 
 template <class C>
-class SelectTest : public testing::Test {
+class SelectTest : public GatheringTest {
  protected:
   static C make(std::uint64_t capacity = 2) {
     return *C::create(location::anonymous(), {.capacity = capacity, .members = 4});
   }
 
-  // For a child: says that it has come so far, and waits to be killed.
-  bool until_killed() {
-    ++*arrived_;
-    for (;;) ::pause();
-  }
-  void await_arrivals(int count) {
-    ASSERT_TRUE(reached([&] { return *arrived_ == count; }));
-  }
-
   C a_ = make();
   C b_ = make();
-  shared<std::atomic<int>> arrived_;
 };
 
-using channels = testing::Types<
-    channel<std::uint64_t>, channel<std::uint64_t, spsc_ring<std::uint64_t>>,
-    channel<std::uint64_t, mutex_ring<std::uint64_t>>, channel<std::uint64_t, growing_ring<std::uint64_t>>,
-    channel<std::uint64_t, semaphore_ring<std::uint64_t>>, channel<std::uint64_t, boost_ring<std::uint64_t>>>;
-
-struct channel_name {
-  template <class C>
-  static std::string GetName(int) {
-    return std::string(C::kind.substr(0, C::kind.find(' ')));
-  }
-};
-
-TYPED_TEST_SUITE(SelectTest, channels, channel_name);
+TYPED_TEST_SUITE(SelectTest, buffered_channels, channel_name);
 
 TYPED_TEST(SelectTest, DoesExactlyTheOneThatCanBeDone) {
   auto in_a = this->a_.attach_receiver();

@@ -11,9 +11,11 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <new>
 #include <random>
 #include <set>
@@ -99,6 +101,10 @@ inline bool asleep(pid_t pid) {
     all = true;
   }
   return all;
+}
+
+inline std::ptrdiff_t entries(const char* directory) {
+  return std::distance(std::filesystem::directory_iterator(directory), std::filesystem::directory_iterator());
 }
 
 // What has a name, or a key, beyond its process.

@@ -4,12 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <string>
-#include <string_view>
-#include <utility>
+
+#include "tools/command_line.h"
 
 namespace millrace::races {
 namespace {
@@ -21,21 +20,9 @@ constexpr double longest_run = 3600;
 // are, and however many of them hang.
 double default_seconds(std::size_t rings) { return std::min(5.0, 40.0 / static_cast<double>(rings)); }
 
-template <class T>
-bool reads_as(const std::string& text, T& value) {
-  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return wrong == std::errc{} && end == text.data() + text.size();
-}
-
-CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
-  return CLI::Validator(
-      [=](const std::string& given) -> std::string {
-        std::uint64_t value = 0;
-        if (reads_as(given, value) && value >= least && value <= most) return {};
-        return fmt::format("expected a whole number from {} to {}, found '{}'", least, most, given);
-      },
-      fmt::format("{}..{}", least, most));
-}
+using command_line::reads_as;
+using command_line::refuse;
+using command_line::whole_number;
 
 CLI::Validator duration() {
   return CLI::Validator(
@@ -74,14 +61,6 @@ CLI::Validator segment_name() {
                                                                 : fmt::format("{} characters", given.size()));
       },
       "NAME");
-}
-
-int refuse(std::string what) {
-  std::ranges::replace_if(
-      what, [](unsigned char c) { return c < 32 || c == 127; }, '?');  // in one line
-  const std::string_view hint = what.find("; ") == std::string::npos ? "; see --help" : "";
-  fmt::print(stderr, "demo: {}{}\n", what, hint);
-  return bad_input;
 }
 
 }  // namespace
@@ -125,17 +104,10 @@ std::optional<int> parse(int argc, char** argv, request& r) {
       ->capture_default_str();
   app.add_flag("--list", r.list, "list the rings, and run none");
   app.add_flag("--json", r.json, "print JSON and nothing else");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::ExtrasError&) {
-    return refuse(fmt::format("there is no option '{}'", app.remaining().front()));
-  } catch (const CLI::ParseError& e) {
-    return refuse(e.what());
-  }
+  if (const auto status = command_line::parse(app, argc, argv)) return status;
   if (r.each.items * r.each.ends.producers > most_messages) {
-    return refuse(fmt::format("--items x --producers: expected at most {} messages, found {}; ask for fewer --items",
+    return refuse(app,
+                  fmt::format("--items x --producers: expected at most {} messages, found {}; ask for fewer --items",
                               most_messages, r.each.items * r.each.ends.producers));
   }
   for (const contender& c : contenders()) {
