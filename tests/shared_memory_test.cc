@@ -253,7 +253,7 @@ TEST_P(Named, TheModeIsExactWhateverTheUmask) {
   for (const mode_t mask : {mode_t{0}, mode_t{077}}) {
     const mode_t before = ::umask(mask);
     const auto make = mask == 0 ? shared_memory::create : shared_memory::open_or_create;
-    auto made = make(*at_, bytes, 0640, leave_raw);
+    auto made = make(*at_, bytes, 0640, leave_raw, {});
     ::umask(before);
     ASSERT_OK(made);
     if (GetParam() == location::kind::posix) {
