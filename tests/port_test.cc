@@ -193,10 +193,22 @@ using ports =
 struct port_name {
   template <class P>
   static std::string GetName(int i) {
-    static constexpr const char* names[] = {"mpmc_channel",  "spsc_channel", "mutex_channel",    "semaphore_channel",
-                                            "boost_channel", "rendezvous",   "mpmc_volumes",     "pipe",
-                                            "pipe_volumes",  "fifo",         "fifo_volumes",     "posix_mq",
-                                            "sysv_mq",       "seqpacket",    "seqpacket_volumes"};
+    static constexpr const char* names[] = {"mpmc_channel",
+                                            "spsc_channel",
+                                            "mutex_channel",
+                                            "growing_channel",
+                                            "semaphore_channel",
+                                            "boost_channel",
+                                            "rendezvous",
+                                            "mpmc_volumes",
+                                            "pipe",
+                                            "pipe_volumes",
+                                            "fifo",
+                                            "fifo_volumes",
+                                            "posix_mq",
+                                            "sysv_mq",
+                                            "seqpacket",
+                                            "seqpacket_volumes"};
     return names[i];
   }
 };

@@ -76,7 +76,7 @@ judgement in_a_process_of_its_own(Look look) {
   if (child < 0) throw std::runtime_error("no process for a mutant: too many are running");
   if (child == 0) {
     close(ends[0]);
-    const rlimit enough{.rlim_cur = 100, .rlim_max = 200};  // seconds of work, however busy the machine is
+    const rlimit enough{.rlim_cur = 600, .rlim_max = 700};  // seconds of work, however busy the machine is
     setrlimit(RLIMIT_CPU, &enough);
     const auto say = [&](const note& n) {
       if (write(ends[1], &n, sizeof n) != sizeof n) _exit(1);
@@ -182,10 +182,14 @@ judgement judge(const mutant& m, const models& candidates) {
     change.file = m.file;
     const mutated_header changed(change, m.in_source);
     const std::vector<const model*> shown = shown_by(m.file, candidates);
-    // Most die of a few executions of some model: those come first.
+    // Most die of a few executions of some model: those come first. Of the others most die at random.
     for (const model* each : shown) run(*each, random_executions(a_few));
-    for (const model* each : shown) {
-      for (const search& s : each->searches) run(*each, s);
+    for (const bool at_random : {true, false}) {
+      for (const model* each : shown) {
+        for (const search& s : each->searches) {
+          if ((s.how == search::kind::random) == at_random) run(*each, s);
+        }
+      }
     }
   });
 }
