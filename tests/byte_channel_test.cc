@@ -222,7 +222,7 @@ TEST_F(ByteChannelTest, WhatAKilledReceiverHadPeekedAtIsRedelivered) {
 }
 
 TEST_F(ByteChannelTest, ABlockedReceiverHearsThatTheOnlySenderWasKilled) {
-  child receiver = with_receiver([this](auto &in) { return in.peek().why() == status::closed; });
+  child receiver = with_receiver([](auto &in) { return in.peek().why() == status::closed; });
   child sender = with_sender([this](auto &) { return until_killed(); });
   ASSERT_TRUE(reached([&] { return arrived_->load() && asleep(receiver.pid()); }));
   kill_when_arrived(sender);

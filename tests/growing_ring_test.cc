@@ -152,7 +152,7 @@ TEST(GrowingRing, LivesWhereverARingDoes) {
 }
 
 TEST(GrowingRing, ItsLimitIsALimit) {
-  for (const std::uint64_t limit : {1, 2, 15, 16, 17, 33, 100}) {
+  for (const std::uint64_t limit : {1u, 2u, 15u, 16u, 17u, 33u, 100u}) {
     auto segment = ring::create(location::anonymous(), {.capacity = limit, .members = 1});
     ASSERT_TRUE(segment);
     auto h = *segment->attach();
@@ -196,7 +196,7 @@ void push_and_pop_at_random(Segment segment, std::uint64_t limit) {
 }
 
 TEST(GrowingRing, IsAQueueWhateverItsChunks) {
-  for (const std::uint64_t limit : {1, 2, 3, 5, 16, 17, 40}) {
+  for (const std::uint64_t limit : {1u, 2u, 3u, 5u, 16u, 17u, 40u}) {
     SCOPED_TRACE(limit);
     const ring_options options{.capacity = limit, .members = 1};
     push_and_pop_at_random(*ring::create(location::memfd("random"), options), limit);

@@ -137,9 +137,9 @@ std::vector<scribble> scribbles(std::size_t from, std::size_t size) {
     for (std::size_t way = 0; way != std::size(ways); ++way) {
       // Neighbours differ, and so do the same words of neighbouring places.
       if (!deep && way != (at / 4 + at / 128) % std::size(ways)) continue;
-      const auto [name, change] = ways[way];
+      const auto change = ways[way].second;
       std::ostringstream what;
-      what << "byte " << at << " and three behind it " << name;
+      what << "byte " << at << " and three behind it " << ways[way].first;
       all.push_back({what.str(), at, at + 4, [=](std::byte* payload) {
                        std::uint32_t word = 0;
                        std::memcpy(&word, payload + at, sizeof word);

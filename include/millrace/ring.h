@@ -92,6 +92,16 @@ concept broadcasting_ring = ring<R> && requires(R r, const R constant) {
   { constant.missed() } -> std::same_as<std::uint64_t>;
 };
 
+// Whether one sleeps for room, or for messages, on one event, whatever the try said.
+template <class Ring>
+concept tells_of_room = requires(Ring& r) {
+  r.not_full();
+};
+template <class Ring>
+concept tells_of_messages = requires(Ring& r) {
+  r.not_empty();
+};
+
 // The blocking and timed forms. `Self` provides the four tries and, unless it hides
 // the _until forms and the events with its own, `not_full()` and `not_empty()`.
 //
@@ -141,10 +151,14 @@ class ring_calls {
 
   // What to sleep on after a try that failed with `why`, for one that waits for more than
   // this (select.h): whoever may cure it notifies that.
-  event_count<Platform>& push_event(status /*why*/) noexcept requires requires(Self& s) { s.not_full(); }
-  { return self().not_full(); }
-  event_count<Platform>& pop_event(status /*why*/) noexcept requires requires(Self& s) { s.not_empty(); }
-  { return self().not_empty(); }
+  template <class Ring = Self>
+  event_count<Platform>& push_event(status /*why*/) noexcept requires tells_of_room<Ring> {
+    return self().not_full();
+  }
+  template <class Ring = Self>
+  event_count<Platform>& pop_event(status /*why*/) noexcept requires tells_of_messages<Ring> {
+    return self().not_empty();
+  }
 
   batch_result push_n_until(std::span<const T> m, deadline until) noexcept {
     std::size_t count = 0;

@@ -163,7 +163,7 @@ std::vector<const model*> shown_by(const std::string& file, const models& candid
   if (about == "channel") headers = {"attendance", "broadcast_ring"};
   if (about == "semaphore") headers = {about, "semaphore_ring"};
   if (about == "in_place") headers = {"spsc_ring", "mpmc_ring"};
-  if (about == "ring") headers = {"spsc_ring", "mpmc_ring", "select"};
+  if (about == "ring") headers = {"select", "spsc_ring", "mpmc_ring"};
   if (about == "mutex_ring" || about == "semaphore_ring") headers = {about, "select"};
   if (about == "robust_mutex") headers = {about, "mutex_ring", "semaphore_ring"};
   if (about == "roster") headers = {"robust_mutex", "mpmc_ring", "mutex_ring", "semaphore_ring"};
