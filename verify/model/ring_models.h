@@ -168,6 +168,9 @@ inline std::vector<scenario_text> in_place(bool many) {
       {safety, "two_peek", 2, 1, 2, "peek? | peek? | push? push?", {preemptions(2)}},
       {safety, "two_and_two_in_place", 1, 1, 0, "reserve? push? | withdraw? reserve? | peek? pop? | peek?", {some}},
       {safety, "reserver_killed_among_others", 2, 1, 0, "mortal reserve? | push? pop? pop?", {preemptions(2)}},
+      // Its slot names who held the one before.
+      {safety, "reserved_behind_the_dead", 2, 1, 0, "reserve? pop? pop? | mortal push?", {preemptions(1), some}},
+      {safety, "withdrawn_behind_the_dead", 2, 1, 0, "withdraw? pop? push? | mortal push?", {preemptions(1), some}},
       {safety, "withdrawer_killed", 1, 1, 0, "mortal withdraw? | push? pop? push?", {preemptions(1), some}},
       {safety, "peeker_killed_among_others", 2, 1, 2, "mortal peek? | pop? push? push?", {preemptions(2)}},
       {safety, "dropped_in_place", 2, 1, 2, "mortal peek? peek? | pop? push? push?", {preemptions(1)}, false, true},
