@@ -6,7 +6,6 @@
 #include <random>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "bench/contender.h"
@@ -98,8 +97,6 @@ class through_mailbox {
   letters box_;
 };
 
-template <class Q, class T, std::size_t Capacity>
-using only_one = std::conditional_t<sizeof(T) == 8 && Capacity == 1024, Q, void>;
 template <class T, std::size_t Capacity>
 using over_channel = only_one<through_channel, T, Capacity>;
 template <class T, std::size_t Capacity>

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "bench/machine.h"
@@ -57,6 +58,10 @@ auto with_shape(const work& w, F f) {
   if (w.bytes == 4096 && w.capacity == 1024) return f.template operator()<Q<parcel<4096>, 1024>, false>();
   return f.template operator()<void, false>();
 }
+
+// For a Q that is measured with eight bytes and 1,024 slots only.
+template <class Q, class T, std::size_t Capacity>
+using only_one = std::conditional_t<sizeof(T) == 8 && Capacity == 1024, Q, void>;
 
 template <template <class T, std::size_t Capacity> class Q>
 contender contend(const traits& t) {

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "bench/contender.h"
 #include "bench/placed.h"
@@ -83,8 +82,6 @@ class futex {
   placed<slept_on> word_;
 };
 
-template <class Q, class T, std::size_t Capacity>
-using only_one = std::conditional_t<sizeof(T) == 8 && Capacity == 1024, Q, void>;
 template <class T, std::size_t Capacity>
 using bare_line = only_one<line, T, Capacity>;
 template <class T, std::size_t Capacity>
