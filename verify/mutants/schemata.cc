@@ -30,7 +30,8 @@ std::string read(const std::string& path) {
 std::string schema(const verify::source_mutant& m, std::size_t number) {
   const std::string awake = "::verify::mutated(" + std::to_string(number) + ")";
   if (m.change == "-") return "if (!" + awake + ") " + std::string(m.text);
-  return "(" + awake + " ? (" + std::string(m.change) + ") : (" + std::string(m.text) + "))";
+  // What is shipped comes first: there the next mutant of the same text finds its place, not in the change.
+  return "(!" + awake + " ? (" + std::string(m.text) + ") : (" + std::string(m.change) + "))";
 }
 
 }  // namespace
