@@ -7,6 +7,7 @@ const std::vector<contender>& contenders() {
     std::vector<contender> v;
     add_ours(v);
     add_references(v);
+    add_memberless(v);
     add_boost(v);
     add_libcds(v);
     add_atomic_queue(v);

@@ -83,6 +83,7 @@ contender contend(const traits& t) {
 // Each adds its own; without `make` what is not installed.
 void add_ours(std::vector<contender>& all);
 void add_references(std::vector<contender>& all);
+void add_memberless(std::vector<contender>& all);
 void add_boost(std::vector<contender>& all);
 void add_moodycamel(std::vector<contender>& all);
 void add_atomic_queue(std::vector<contender>& all);

@@ -131,6 +131,12 @@ std::optional<spread> between_cells(const results& r, std::string_view key, std:
   return r.ratio(*a, *b);
 }
 
+finding members(const results& r) {
+  least l(r, "mpmc_ring");
+  l.over("members", named("mpmc_ring, no members"));
+  return l.against("mpmc_ring: at least 0.95 of itself without members and what recovery costs a claim", 0.95);
+}
+
 finding batches(const results& r) {
   finding f{"mpmc_ring, batches of 64: at least 3 times single messages", {}, true};
   for (const std::string_view key : {"batches", "batches-2P2C"}) {
@@ -180,6 +186,7 @@ std::vector<finding> judge(const results& r) {
       spsc_against(r, "spsc_ring, 1P1C: at least the best peer", is_peer),
       spsc_against(r, "spsc_ring, 1P1C: at least the plain cached-index ring", named("plain cached SPSC")),
       large,
+      members(r),
       batches(r),
       trips(r, "round trip, spinning: within 1.25 times two bare lines", "tries, spinning", "limit: bare lines", 1.25),
       trips(r, "round trip, sleeping: within 1.2 times two bare futexes", "blocking calls, the other asleep",
