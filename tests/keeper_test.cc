@@ -27,6 +27,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -443,51 +444,83 @@ struct ring_name {
 
 TYPED_TEST_SUITE(Stopped, shipped, ring_name);
 
-// However much the others do, and though some of them die.
-TYPED_TEST(Stopped, AMemberInMidPushFinishesItWhenItGoesOn) {
-  constexpr bool one_to_one = TypeParam::kind == "spsc_ring";
-  auto ring = make<TypeParam>({.capacity = 4, .members = 3});
-  auto mine = attach(ring);
-  const peer late(ring, [](auto& theirs, board&) {
-    halting::at_message = [] { ::raise(SIGSTOP); };
-    return theirs.try_push({99}) == status::ok;
-  });
-  ASSERT_TRUE(late.has_stopped());
-  std::uint64_t pushed = 0;
-  for (int round = 0; round != 20; ++round) {
+// A member that is stopped in mid-push, and the others.
+template <class R>
+class stopped_push {
+ public:
+  stopped_push() { EXPECT_TRUE(late_.has_stopped()); }
+
+  // They push, pop, wait, and are killed in mid-push, too, if it can come to that.
+  void others_go_on() {
     {
-      const peer other(ring, [&](auto& theirs, board& b) {
-        // Killed in mid-push, too, if it can come to that.
+      const peer other(ring_, [&](auto& theirs, board& b) {
         if (!one_to_one) (void)half_a_push(theirs, b);
         b.halted = true;
         return true;
       });
       ASSERT_TRUE(other.halted());
       other.kill();
-      ASSERT_TRUE(becomes(ring, {2, 1}));
+      ASSERT_TRUE(becomes(ring_, {2, 1}));
     }
-    ASSERT_TRUE(ring.attach()) << "in its place";
-    if (!one_to_one && mine.try_push({pushed}) == status::ok) ++pushed;
+    ASSERT_TRUE(ring_.attach()) << "in its place";
+    if (!one_to_one && mine_.try_push({pushed_}) == status::ok) ++pushed_;
     letter m;
-    EXPECT_EQ(mine.try_pop(m), one_to_one ? status::empty : status::busy);
+    EXPECT_EQ(mine_.try_pop(m), one_to_one ? status::empty : status::busy);
     unsigned sleeps = 0;
     halting::at_sleep = [&] { ++sleeps; };
-    EXPECT_EQ(mine.pop_for(m, 1ms), status::timed_out);
+    EXPECT_EQ(mine_.pop_for(m, 1ms), status::timed_out);
     halting::at_sleep = nullptr;
     EXPECT_LT(sleeps, 10u) << "it does not stick to its deadline";
   }
-  late.go_on();
-  EXPECT_TRUE(late.done()) << "its push went wrong";
-  letter m;
-  ASSERT_EQ(mine.try_pop(m), status::ok);
-  EXPECT_EQ(m.number, 99u);
-  for (std::uint64_t i = 0; i != pushed; ++i) {
-    ASSERT_EQ(mine.try_pop(m), status::ok);
-    EXPECT_EQ(m.number, i);
+
+  void goes_on() {
+    late_.go_on();
+    EXPECT_TRUE(late_.done()) << "its push went wrong";
+    letter m;
+    ASSERT_EQ(mine_.try_pop(m), status::ok);
+    EXPECT_EQ(m.number, 99u);
+    for (std::uint64_t i = 0; i != pushed_; ++i) {
+      ASSERT_EQ(mine_.try_pop(m), status::ok);
+      EXPECT_EQ(m.number, i);
+    }
+    EXPECT_EQ(mine_.try_pop(m), status::empty);
+    for (std::uint64_t i = 0; i != 4; ++i) EXPECT_EQ(mine_.try_push({i}), status::ok);
+    EXPECT_EQ(mine_.try_push({4}), status::full);
   }
-  EXPECT_EQ(mine.try_pop(m), status::empty);
-  for (std::uint64_t i = 0; i != 4; ++i) EXPECT_EQ(mine.try_push({i}), status::ok);
-  EXPECT_EQ(mine.try_push({4}), status::full);
+
+ private:
+  static constexpr bool one_to_one = R::kind == "spsc_ring";
+
+  shared_ring<R> ring_ = make<R>({.capacity = 4, .members = 3});
+  typename shared_ring<R>::handle mine_ = attach(ring_);
+  peer late_{ring_, [](auto& theirs, board&) {
+               halting::at_message = [] { ::raise(SIGSTOP); };
+               return theirs.try_push({99}) == status::ok;
+             }};
+  std::uint64_t pushed_ = 0;
+};
+
+// However much the others do, and though some of them die.
+TYPED_TEST(Stopped, AMemberInMidPushFinishesItWhenItGoesOn) {
+  stopped_push<TypeParam> late;
+  for (int round = 0; round != 20; ++round) ASSERT_NO_FATAL_FAILURE(late.others_go_on());
+  late.goes_on();
+}
+
+// The longest constant in the code is the patience with one who initialises a segment. All at once, as it takes
+// its time.
+TEST(StoppedFor, LongerThanAnyTimeInTheCodeAllFinishTheirPushes) {
+  constexpr auto longest = 2s;
+  std::tuple<stopped_push<mpmc_ring<letter, halting>>, stopped_push<spsc_ring<letter, halting>>,
+             stopped_push<mutex_ring<letter, halting>>, stopped_push<growing_ring<letter, halting>>,
+             stopped_push<semaphore_ring<letter, halting>>>
+      all;
+  const deadline enough = deadline::after(longest + 200ms);
+  while (deadline::clock::now() < enough.when()) {
+    std::apply([](auto&... each) { (each.others_go_on(), ...); }, all);
+    ASSERT_FALSE(testing::Test::HasFatalFailure());
+  }
+  std::apply([](auto&... each) { (each.goes_on(), ...); }, all);
 }
 
 // ---- who hears of a death
