@@ -18,9 +18,9 @@ load("@rules_cc//cc:defs.bzl", "cc_binary")
 # none is: thread would miss races.
 _FLAGS = {
     "address,undefined": ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
-    "lines": ["-O2"],  # none: the code as it is shipped, with line numbers
-    # But with line numbers: for Valgrind, whose release in Debian 12 gives up at clang's DWARF 5.
-    "none": ["-O1", "-gdwarf-4"],
+    # None: the code as it is shipped, with line numbers. DWARF 4 is for Valgrind, whose
+    # release in Debian 12 gives up at clang's DWARF 5.
+    "lines": ["-O2", "-gdwarf-4"],
     # gcc expands the memcpy of a message in line and does not instrument it: as a
     # call, the sanitizer's own memcpy sees it.
     "thread": ["-O1", "-fsanitize=thread", "-fno-builtin-memcpy"],
