@@ -1,7 +1,6 @@
 // What //bench:compare has written, as one page that needs nothing else.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/property_tree/json_parser.hpp>
 #include <boost/property_tree/ptree.hpp>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "bench/chart.h"
+#include "tools/command_line.h"
 
 namespace millrace::bench {
 namespace {
@@ -218,21 +218,14 @@ std::string page_of(const tree& all, const charts& into) {
 }
 
 int report(int argc, char** argv) {
-  CLI::App app("Makes a page of what //bench:compare -- --json FILE has written.", "report");
+  command_line line("report", "Makes a page of what //bench:compare -- --json FILE has written.");
   std::string json;
   std::string page = "report.html";
   std::string svg;
-  app.add_option("json", json, "the file that compare has written")->required()->type_name("FILE");
-  app.add_option("page", page, "the page to write (default: report.html)")->type_name("FILE");
-  app.add_option("--svg", svg, "write each chart there, too")->type_name("DIRECTORY");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "report: {}; see --help\n", e.what());
-    return 2;
-  }
+  line.required("json", json, "FILE", "the file that compare has written");
+  line.text("page", page, "FILE", "the page to write");
+  line.text("--svg", svg, "DIRECTORY", "write each chart there, too");
+  if (const auto status = line.parse(argc, argv)) return *status;
   tree all;
   boost::property_tree::read_json(users(json).string(), all);
   write(users(page), page_of(all, charts(svg.empty() ? fs::path() : users(svg))));

@@ -13,8 +13,8 @@ struct note {
 };
 
 int main(int argc, char** argv) {
-  CLI::App app("One process sends as fast as it can; another comes later, and receives.");
-  CLI11_PARSE(app, argc, argv);
+  millrace::command_line command("backlog", "One process sends as fast as it can; another comes later, and receives.");
+  if (const auto status = command.parse(argc, argv)) return *status;
 
   using notes = millrace::channel<note, millrace::growing_ring<note>>;
   auto channel = example::need(notes::create(millrace::location::anonymous(), {.capacity = 10'000'000, .members = 2}));

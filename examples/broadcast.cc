@@ -12,8 +12,8 @@ using namespace std::chrono_literals;
 using line = std::array<char, 32>;
 
 int main(int argc, char** argv) {
-  CLI::App app("Three listeners each hear all that is announced.");
-  const example::worker one(app, argc, argv);
+  millrace::command_line command("broadcast", "Three listeners each hear all that is announced.");
+  const example::worker one(command, argc, argv);
 
   auto air =
       example::need(millrace::broadcast<line>::create(millrace::location::anonymous(), {.capacity = 4, .members = 4}));

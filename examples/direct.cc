@@ -50,8 +50,9 @@ pid_t started = 0;
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("A customer has orders done by a shop, which is killed in the third of them.");
-  const example::worker one(app, argc, argv);
+  millrace::command_line command("direct",
+                                 "A customer has orders done by a shop, which is killed in the third of them.");
+  const example::worker one(command, argc, argv);
 
   const millrace::direct_options street{.exchange = fmt::format("example-{}", ::getpid())};
   example::family family;

@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -21,6 +20,7 @@
 #include <vector>
 
 #include "millrace/result.h"
+#include "tools/command_line.h"
 
 namespace example {
 
@@ -64,15 +64,9 @@ inline void leave_no(std::string path) {
 // Work takes time; --speed makes it less. Reads the program's options, or ends it.
 class worker {
  public:
-  worker(CLI::App& app, int argc, char** argv) {
-    app.add_option("--speed", speed_, "how many times as fast as on paper")
-        ->check(CLI::Range(0.001, 1e6))
-        ->capture_default_str();
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& e) {
-      std::exit(app.exit(e));
-    }
+  worker(millrace::command_line& command, int argc, char** argv) {
+    command.number("--speed", speed_, 0.001, 1e6, "how many times as fast as on paper");
+    if (const auto status = command.parse(argc, argv)) std::exit(*status);
   }
   void works(std::chrono::duration<double> for_so_long) const { std::this_thread::sleep_for(for_so_long / speed_); }
 

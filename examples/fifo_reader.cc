@@ -6,10 +6,10 @@
 #include "millrace/pipe.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Shows what fifo_writer sends.");
+  millrace::command_line command("fifo_reader", "Shows what fifo_writer sends.");
   std::string path = example::fifo_path;
-  app.add_option("path", path, "of the named pipe")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  command.text("path", path, "FILE", "the named pipe");
+  if (const auto status = command.parse(argc, argv)) return *status;
 
   auto in = example::need(millrace::fifo<example::fifo_line>::attach_receiver(path));
   example::fifo_line line;

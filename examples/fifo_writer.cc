@@ -7,10 +7,11 @@
 #include "millrace/pipe.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Sends each line that is typed to fifo_reader, which runs in another terminal.");
+  millrace::command_line command("fifo_writer",
+                                 "Sends each line that is typed to fifo_reader, which runs in another terminal.");
   std::string path = example::fifo_path;
-  app.add_option("path", path, "of the named pipe")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  command.text("path", path, "FILE", "the named pipe");
+  if (const auto status = command.parse(argc, argv)) return *status;
 
   example::need(millrace::create_fifo(path));
   example::leave_no(path);

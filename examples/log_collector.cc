@@ -16,8 +16,9 @@ struct entry {
 };
 
 int main(int argc, char** argv) {
-  CLI::App app("Eight processes log at once, and two of them are killed; the lines of all are collected.");
-  const example::worker one(app, argc, argv);
+  millrace::command_line command(
+      "log_collector", "Eight processes log at once, and two of them are killed; the lines of all are collected.");
+  const example::worker one(command, argc, argv);
 
   using log = millrace::channel<entry>;
   auto collected = example::need(log::create(millrace::location::anonymous(), {.capacity = 64, .members = 16}));

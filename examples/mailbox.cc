@@ -14,8 +14,9 @@ struct letter {
 };
 
 int main(int argc, char** argv) {
-  CLI::App app("P and Q send letters to a mailbox and go; R and S come later, and receive them.");
-  const example::worker one(app, argc, argv);
+  millrace::command_line command("mailbox",
+                                 "P and Q send letters to a mailbox and go; R and S come later, and receive them.");
+  const example::worker one(command, argc, argv);
 
   using mailbox = millrace::mailbox<letter>;
   const std::string name = fmt::format("example-{}", ::getpid());

@@ -16,10 +16,12 @@ struct tick {
 };
 
 int main(int argc, char** argv) {
-  CLI::App app("A feed of 200 ticks, 10 ms apart, to three processes: a quick one, a slow one, one that is killed.");
+  millrace::command_line command(
+      "market_data",
+      "A feed of 200 ticks, 10 ms apart, to three processes: a quick one, a slow one, one that is killed.");
   bool lossless = false;
-  app.add_flag("--lossless", lossless, "the feed waits for the slowest that lives");
-  const example::worker one(app, argc, argv);
+  command.flag("--lossless", lossless, "the feed waits for the slowest that lives");
+  const example::worker one(command, argc, argv);
 
   using ticks = millrace::broadcast<tick>;
   using millrace::fidelity;

@@ -8,8 +8,9 @@
 using namespace std::chrono_literals;
 
 int main(int argc, char** argv) {
-  CLI::App app("A producer sends ten messages through a POSIX message queue, a consumer receives them.");
-  const example::worker one(app, argc, argv);
+  millrace::command_line command(
+      "mq_producer_consumer", "A producer sends ten messages through a POSIX message queue, a consumer receives them.");
+  const example::worker one(command, argc, argv);
 
   using line = std::array<char, 256>;
   using queue = millrace::posix_mq<line>;

@@ -10,8 +10,8 @@ struct parcel {
 };
 
 int main(int argc, char** argv) {
-  CLI::App app("A hands three parcels over to B, who takes its time.");
-  const example::worker one(app, argc, argv);
+  millrace::command_line command("rendezvous", "A hands three parcels over to B, who takes its time.");
+  const example::worker one(command, argc, argv);
 
   using door = millrace::rendezvous<parcel>;
   auto between = example::need(door::create(millrace::location::anonymous(), {.capacity = 0, .members = 2}));

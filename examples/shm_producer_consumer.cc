@@ -7,8 +7,9 @@
 using namespace std::chrono_literals;
 
 int main(int argc, char** argv) {
-  CLI::App app("A producer fills five slots in shared memory, a consumer empties them.");
-  const example::worker one(app, argc, argv);
+  millrace::command_line command("shm_producer_consumer",
+                                 "A producer fills five slots in shared memory, a consumer empties them.");
+  const example::worker one(command, argc, argv);
 
   using buffer = millrace::channel<int, millrace::spsc_ring<int>>;
   auto slots = example::need(buffer::create(millrace::location::anonymous(), {.capacity = 5, .members = 2}));

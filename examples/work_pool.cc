@@ -18,8 +18,8 @@ struct answer {
 };
 
 int main(int argc, char** argv) {
-  CLI::App app("Three workers do ten jobs; whoever takes the third is killed with it.");
-  const example::worker one(app, argc, argv);
+  millrace::command_line command("work_pool", "Three workers do ten jobs; whoever takes the third is killed with it.");
+  const example::worker one(command, argc, argv);
 
   // Workers come and go, also all at once: that is no end here.
   const millrace::ring_options options{.capacity = 16, .members = 8, .keep_open = true};

@@ -1,62 +1,65 @@
-// What commands with options share: whole numbers, and a refusal in one line.
+// The options of a command: reading them, --help, and a refusal in one line. (CLI11 takes
+// seconds to compile: only command_line.cc includes it.)
 #ifndef MILLRACE_TOOLS_COMMAND_LINE_H_
 #define MILLRACE_TOOLS_COMMAND_LINE_H_
 
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
-#include <algorithm>
-#include <charconv>
-#include <cstdint>
-#include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <system_error>
+#include <type_traits>
+#include <vector>
 
-namespace millrace::command_line {
-
-inline constexpr int bad_input = 2;  // exit status
-
-template <class T>
-bool reads_as(const std::string& text, T& value) {
-  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return wrong == std::errc{} && end == text.data() + text.size();
+namespace CLI {
+class App;
 }
 
-inline CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
-  return CLI::Validator(
-      [=](const std::string& given) -> std::string {
-        std::uint64_t value = 0;
-        if (reads_as(given, value) && value >= least && value <= most) return {};
-        return fmt::format("expected a whole number from {} to {}, found '{}'", least, most, given);
-      },
-      fmt::format("{}..{}", least, most));
-}
+namespace millrace {
 
-// Says so on stderr; the exit status.
-inline int refuse(const CLI::App& app, std::string what) {
-  std::ranges::replace_if(
-      what, [](unsigned char c) { return c < 32 || c == 127; }, '?');  // in one line
-  const std::string_view hint = what.find("; ") == std::string::npos ? "; see --help" : "";
-  fmt::print(stderr, "{}: {}{}\n", app.get_name(), what, hint);
-  return bad_input;
-}
+// What is given goes into the variable named. What that holds before is the default, and
+// --help shows it. A name without dashes is that of an argument known by its place.
+class command_line {
+ public:
+  static constexpr int bad_input = 2;  // exit status
 
-// Nothing; or the exit status, where help was asked for or something is wrong.
-inline std::optional<int> parse(CLI::App& app, int argc, const char* const* argv) {
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::ExtrasError&) {
-    return refuse(app, fmt::format("there is no option '{}'", app.remaining().front()));
-  } catch (const CLI::ParseError& e) {
-    return refuse(app, e.what());
-  }
-  return std::nullopt;
-}
+  command_line(const std::string& name, const std::string& about, const std::string& footer = {});
+  ~command_line();
+  command_line(const command_line&) = delete;
+  command_line& operator=(const command_line&) = delete;
 
-}  // namespace millrace::command_line
+  void flag(const std::string& name, bool& given, const std::string& what);
+
+  // Unsigned numbers, which are whole ones, and double.
+  template <class Number>
+  void number(const std::string& name, Number& value, std::type_identity_t<Number> least,
+              std::type_identity_t<Number> most, const std::string& what);
+  template <class Number>
+  void number(const std::string& name, std::optional<Number>& value, std::type_identity_t<Number> least,
+              std::type_identity_t<Number> most, const std::string& what);
+
+  // `type` is what --help calls the text; `wrong` says what is wrong with it, or nothing.
+  void text(const std::string& name, std::string& value, const std::string& type, const std::string& what,
+            std::string (*wrong)(const std::string& given) = nullptr);
+
+  void choice(const std::string& name, std::string& value, const std::vector<std::string>& among,
+              const std::string& what);
+  void choices(const std::string& name, std::vector<std::string>& values, const std::vector<std::string>& among,
+               const std::string& what);  // with commas between
+
+  // Without which there is nothing to do.
+  void required(const std::string& name, std::string& value, const std::string& type, const std::string& what);
+  void required(const std::string& name, std::vector<std::string>& values, const std::string& type,
+                const std::string& what);
+
+  // Nothing; or the exit status, where help was asked for or something is wrong.
+  std::optional<int> parse(int argc, const char* const* argv);
+
+  // Says so on stderr, in one line; the exit status.
+  int refuse(std::string why) const;
+
+ private:
+  std::unique_ptr<CLI::App> app_;
+};
+
+}  // namespace millrace
 
 #endif  // MILLRACE_TOOLS_COMMAND_LINE_H_

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -12,65 +11,22 @@
 #include <string>
 #include <vector>
 
+#include "tools/command_line.h"
 #include "verify/crash/campaign.h"
 
 namespace millrace::crash {
 namespace {
 
-constexpr int bad_input = 2;
-
 struct wish {
-  request how;
   std::string ring = "all";
   std::string operation = "all";
   std::string state = "all";
   std::string blow = "both";
-  std::string point;
-  bool quick = false;
 };
 
 std::vector<std::string> names_of(std::vector<std::string> names, const auto& table, auto name) {
   for (const auto& row : table) names.emplace_back(name(row));
   return names;
-}
-
-std::optional<int> parse(int argc, char** argv, wish& w) {
-  CLI::App app(
-      "Runs each operation on each ring again and again, and strikes the process that performs it before another\n"
-      "instruction each time: by SIGKILL, or by SIGSTOP and later SIGCONT. The others must go on, and no message\n"
-      "may be lost or duplicated.",
-      "matrix");
-  app.footer("Exit status: 0 if nothing failed, 1 if something did, 2 for bad input.");
-  app.add_option("--ring", w.ring, "all that survive, or one; spin_ring and boost_ring do not, and must fail")
-      ->check(CLI::IsMember(names_of({"all"}, ring_types(), [](const ring_type& r) { return r.name; })))
-      ->capture_default_str();
-  app.add_option("--operation", w.operation, "that the victim performs")
-      ->check(CLI::IsMember(names_of({"all"}, operations(), [](const operation& o) { return o.name; })))
-      ->capture_default_str();
-  app.add_option("--state", w.state, "that the ring is in before")
-      ->check(CLI::IsMember(names_of({"all"}, state_names, [](std::string_view s) { return s; })))
-      ->capture_default_str();
-  app.add_option("--signal", w.blow, "how the victim is struck")
-      ->check(CLI::IsMember({"kill", "stop", "both"}))
-      ->capture_default_str();
-  app.add_option("--kill-at", w.point, "strike at this point only, as named where one failed")
-      ->check([](const std::string& text) {
-        return read_point(text) ? std::string()
-                                : fmt::format("expected a point such as 57, 57s or 12/57, found '{}'", text);
-      });
-  app.add_option("--jobs", w.how.jobs, "cells to try at once")->check(CLI::Range(1u, 64u))->capture_default_str();
-  app.add_flag("--quick", w.quick, "strike before every 7th instruction only");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "matrix: {}; see --help\n", e.what());
-    return bad_input;
-  }
-  if (!w.point.empty()) w.how.only = read_point(w.point);
-  if (w.quick) w.how.stride = 7;
-  return std::nullopt;
 }
 
 std::vector<cell> cells_for(const wish& w) {
@@ -90,6 +46,39 @@ std::vector<cell> cells_for(const wish& w) {
     }
   }
   return all;
+}
+
+// What is to be tried, and how. Or the exit status, where there is nothing to do.
+std::optional<int> parse(int argc, char** argv, std::vector<cell>& cells, request& how) {
+  command_line line(
+      "matrix",
+      "Runs each operation on each ring again and again, and strikes the process that performs it before another\n"
+      "instruction each time: by SIGKILL, or by SIGSTOP and later SIGCONT. The others must go on, and no message\n"
+      "may be lost or duplicated.",
+      "Exit status: 0 if nothing failed, 1 if something did, 2 for bad input.");
+  wish w;
+  std::string point;
+  bool quick = false;
+  line.choice("--ring", w.ring, names_of({"all"}, ring_types(), [](const ring_type& r) { return r.name; }),
+              "all that survive, or one; spin_ring and boost_ring do not, and must fail");
+  line.choice("--operation", w.operation, names_of({"all"}, operations(), [](const operation& o) { return o.name; }),
+              "that the victim performs");
+  line.choice("--state", w.state, names_of({"all"}, state_names, [](std::string_view s) { return s; }),
+              "that the ring is in before");
+  line.choice("--signal", w.blow, {"kill", "stop", "both"}, "how the victim is struck");
+  line.text("--kill-at", point, "POINT", "strike at this point only, as named where one failed",
+            [](const std::string& given) {
+              return read_point(given) ? std::string()
+                                       : fmt::format("expected a point such as 57, 57s or 12/57, found '{}'", given);
+            });
+  line.number("--jobs", how.jobs, 1, 64, "cells to try at once");
+  line.flag("--quick", quick, "strike before every 7th instruction only");
+  if (const auto status = line.parse(argc, argv)) return status;
+  if (!point.empty()) how.only = read_point(point);
+  if (quick) how.stride = 7;
+  cells = cells_for(w);
+  if (cells.empty()) return line.refuse("there is no such cell: nobody sleeps there; choose another --state");
+  return std::nullopt;
 }
 
 std::string in_table(const outcome& o) {
@@ -154,15 +143,11 @@ void print_failures(const std::vector<outcome>& all) {
 }
 
 int matrix(int argc, char** argv) {
-  wish w;
-  if (const auto nothing_to_do = parse(argc, argv, w)) return *nothing_to_do;
-  const std::vector<cell> cells = cells_for(w);
-  if (cells.empty()) {
-    fmt::print(stderr, "matrix: there is no such cell: nobody sleeps there; choose another --state\n");
-    return bad_input;
-  }
+  std::vector<cell> cells;
+  request how;
+  if (const auto nothing_to_do = parse(argc, argv, cells, how)) return *nothing_to_do;
   const bool shown = ::isatty(STDERR_FILENO) == 1;
-  const auto all = run(cells, w.how, [&](std::uint64_t points) {
+  const auto all = run(cells, how, [&](std::uint64_t points) {
     if (shown) fmt::print(stderr, "\r\x1b[K{} kill points", points);
   });
   if (shown) fmt::print(stderr, "\r\x1b[K");

@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -37,6 +36,7 @@
 #include "millrace/semaphore_ring.h"
 #include "millrace/shared_ring.h"
 #include "millrace/spsc_ring.h"
+#include "tools/command_line.h"
 #include "verify/crash/actor.h"
 #include "verify/crash/halting.h"
 #include "verify/races/history.h"
@@ -47,7 +47,6 @@ namespace {
 using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
-constexpr int bad_input = 2;
 constexpr auto patience = 5s;
 
 enum class moment : std::uint8_t {
@@ -273,22 +272,15 @@ void measure_end(std::uint32_t kills) {
 }
 
 int stall(int argc, char** argv) {
-  CLI::App app(
+  command_line line(
+      "stall",
       "Kills a producer in mid-push, again and again, and measures how long it is until a sleeping consumer has the\n"
       "message that this kept from it; and a channel's only sender, until its sleeping receiver has been told of the\n"
       "end. In microseconds, from just before the kill.",
-      "stall");
-  app.footer("Exit status: 0; 1 if somebody hangs; 2 for bad input.");
+      "Exit status: 0; 1 if somebody hangs; 2 for bad input.");
   std::uint32_t kills = 1000;
-  app.add_option("--kills", kills, "for each row")->check(CLI::Range(1u, 1000000u))->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "stall: {}; see --help\n", e.what());
-    return bad_input;
-  }
+  line.number("--kills", kills, 1, 1'000'000, "for each row");
+  if (const auto status = line.parse(argc, argv)) return *status;
   using races::parcel;
   fmt::print("{:<16} {:<11} {:>8} {:>8} {:>8} {:>8}\n", "ring", "killed", "times", "median", "99%", "longest");
   measure<mutex_ring<parcel, halting>>(kills, moment::holding);

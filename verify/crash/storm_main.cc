@@ -2,21 +2,20 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "tools/command_line.h"
 #include "verify/crash/storm.h"
 
 namespace millrace::crash {
 namespace {
-
-constexpr int bad_input = 2;
 
 double share(std::vector<double> all, double part) {
   if (all.empty()) return 0;
@@ -34,32 +33,24 @@ void print_row(const ring_type& ring, const toll& t) {
 }
 
 int storm(int argc, char** argv) {
-  CLI::App app(
+  command_line line(
+      "storm",
       "Processes that push and pop are killed at random every few milliseconds, and replaced. Each message that a\n"
       "push has committed must reach one consumer, once.",
-      "storm");
-  app.footer("Exit status: 0 if nothing was lost or duplicated and nobody hung, 1 if not, 2 for bad input.");
+      "Exit status: 0 if nothing was lost or duplicated and nobody hung, 1 if not, 2 for bad input.");
   double seconds = 10;
   std::string ring = "all";
-  std::uint64_t seed = std::random_device()();
+  std::optional<std::uint64_t> given_seed;
   std::vector<std::string> names{"all"};
   // A storm's books have one receiver a message.
   for (const ring_type& r : ring_types()) {
     if (!r.broadcasts) names.emplace_back(r.name);
   }
-  app.add_option("--seconds", seconds, "for each ring")->check(CLI::Range(0.1, 86400.0))->capture_default_str();
-  app.add_option("--ring", ring, "all that survive, or one; spin_ring and boost_ring do not, and must fail")
-      ->check(CLI::IsMember(names))
-      ->capture_default_str();
-  app.add_option("--seed", seed, "of who is killed, and when (default: another one each time)");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "storm: {}; see --help\n", e.what());
-    return bad_input;
-  }
+  line.number("--seconds", seconds, 0.1, 86400, "for each ring");
+  line.choice("--ring", ring, names, "all that survive, or one; spin_ring and boost_ring do not, and must fail");
+  line.number("--seed", given_seed, 0, UINT64_MAX, "of who is killed, and when (default: another one each time)");
+  if (const auto status = line.parse(argc, argv)) return *status;
+  const std::uint64_t seed = given_seed ? *given_seed : std::random_device()();
   fmt::print("--seed {}\n", seed);
   const bool shown = ::isatty(STDERR_FILENO) == 1;
   toll all;

@@ -1,7 +1,6 @@
 // Tells, step by step, how something here goes wrong.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -11,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/command_line.h"
 #include "verify/explain/explainable.h"
 #include "verify/explain/shortest.h"
 #include "verify/explain/tell.h"
@@ -21,9 +21,9 @@ namespace {
 
 constexpr int explained = 0;
 constexpr int not_explained = 1;
-constexpr int bad_input = 2;
 
-struct bad_name : std::runtime_error {
+// What is asked for cannot be done.
+struct bad_input : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
@@ -55,9 +55,9 @@ explainable named(const std::string& name) {
   }
   if (fitting.size() == 1) return of_mutant(*fitting.front());
   if (fitting.empty()) {
-    throw bad_name(fmt::format("expected one of {}, or a mutant, got {}; see --list", names(), name));
+    throw bad_input(fmt::format("expected one of {}, or a mutant, got {}; see --list", names(), name));
   }
-  throw bad_name(fmt::format("{} is a part of {} names, expected one of {}", name, fitting.size(), their_names));
+  throw bad_input(fmt::format("{} is a part of {} names, expected one of {}", name, fitting.size(), their_names));
 }
 
 // Bazel runs this elsewhere than where the user is.
@@ -66,13 +66,12 @@ std::filesystem::path users(const std::string& path) {
   return directory == nullptr ? std::filesystem::path(path) : directory / std::filesystem::path(path);
 }
 
-bool save(const std::string& text, const std::string& path) {
+void save(const std::string& text, const std::string& path) {
   std::ofstream file(users(path), std::ios::binary);
   file << text;
   file.close();
-  if (file) return true;
-  fmt::print(stderr, "explain: cannot write {}: is its directory there, and may you write it?\n", users(path).string());
-  return false;
+  if (file) return;
+  throw bad_input(fmt::format("cannot write {}; is its directory there, and may you write it?", users(path).string()));
 }
 
 int explain(const request& r) {
@@ -84,28 +83,22 @@ int explain(const request& r) {
   }
   const trace t = tell(e, *failure);
   fmt::print("{}", as_text(t));
-  if (!r.svg.empty() && !save(as_svg(t), r.svg)) return bad_input;
-  if (!r.html.empty() && !save(as_html(t), r.html)) return bad_input;
+  if (!r.svg.empty()) save(as_svg(t), r.svg);
+  if (!r.html.empty()) save(as_html(t), r.html);
   return explained;
 }
 
 int run(int argc, char** argv) {
-  CLI::App app(
-      "Runs the model of something broken, looks for the shortest execution that fails, and tells it step by\n"
-      "step. Exit status: 0 if told, 1 if nothing fails, 2 for bad input.");
+  millrace::command_line line(
+      "explain",
+      "Runs the model of something broken, looks for the shortest execution that fails, and tells it step by step.",
+      "Exit status: 0 if told, 1 if nothing fails, 2 for bad input.");
   request r;
-  app.add_option("NAME", r.name, "what to explain, or of a mutant's name a part that no other has; see --list");
-  app.add_flag("--list", r.list, "list what can be explained");
-  app.add_option("--svg", r.svg, "also draw it, for a slide")->type_name("FILE");
-  app.add_option("--html", r.html, "also make a page to step through, for a browser")->type_name("FILE");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "explain: {}\n", e.what());
-    return bad_input;
-  }
+  line.text("NAME", r.name, "TEXT", "what to explain, or of a mutant's name a part that no other has; see --list");
+  line.flag("--list", r.list, "list what can be explained");
+  line.text("--svg", r.svg, "FILE", "also draw it, for a slide");
+  line.text("--html", r.html, "FILE", "also make a page to step through, for a browser");
+  if (const auto status = line.parse(argc, argv)) return *status;
   if (r.list) {
     for (const explainable& e : explainables()) fmt::print("{:<18} {}\n", e.name, e.what);
     for (const mutant& m : header_mutants()) {
@@ -114,23 +107,19 @@ int run(int argc, char** argv) {
     return explained;
   }
   if (r.name.empty()) {
-    fmt::print(stderr, "explain: expected a NAME, one of {}, or a mutant; see --list\n", names());
-    return bad_input;
+    return line.refuse(fmt::format("expected a NAME, one of {}, or a mutant; see --list", names()));
   }
-  return explain(r);
+  try {
+    return explain(r);
+  } catch (const bad_input& e) {
+    return line.refuse(e.what());
+  }
 }
 
 }  // namespace
 }  // namespace verify::explain
 
-int main(int argc, char** argv) {
-  try {
-    return verify::explain::run(argc, argv);
-  } catch (const verify::explain::bad_name& e) {
-    fmt::print(stderr, "explain: {}\n", e.what());
-    return verify::explain::bad_input;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "explain: {}\n", e.what());
-    return 1;
-  }
+int main(int argc, char** argv) try { return verify::explain::run(argc, argv); } catch (const std::exception& e) {
+  fmt::print(stderr, "explain: {}\n", e.what());
+  return 1;
 }

@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -21,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "tools/command_line.h"
 #include "verify/model/models.h"
 
 namespace {
@@ -89,10 +89,10 @@ std::vector<std::string> rows_of_all(const verify::models& all, bool deep) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Writes what the models searched into verify/README.md"};
+  millrace::command_line line("table", "Writes what the models searched into verify/README.md");
   bool deep = false;
-  app.add_flag("--deep", deep, "the table of --config=deep's bounds: an hour");
-  CLI11_PARSE(app, argc, argv);
+  line.flag("--deep", deep, "the table of --config=deep's bounds: an hour");
+  if (const auto status = line.parse(argc, argv)) return *status;
 
   const char* const workspace = std::getenv("BUILD_WORKSPACE_DIRECTORY");
   if (workspace == nullptr) {

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -23,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "tools/command_line.h"
 #include "verify/model/models.h"
 #include "verify/mutants/mutants.h"
 #include "verify/mutants/reasons.h"
@@ -86,16 +86,17 @@ bool green_unchanged(const std::vector<mutant>& mutants, const verify::models& m
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Changes the shipped headers, one mutant at a time, and names the model that notices"};
+  millrace::command_line line("score",
+                              "Changes the shipped headers, one mutant at a time, and names the model that notices");
   bool gate = false;
   std::size_t every = 1;
   std::string only;
   std::vector<std::string> headers;
-  app.add_flag("--gate", gate, "only those that have no written reason to survive");
-  app.add_option("--every", every, "one in so many")->check(CLI::Range(1, 1000));
-  app.add_option("--only", only, "only those in whose file, text or change this occurs");
-  app.add_option("headers", headers, "the shipped headers")->required();
-  CLI11_PARSE(app, argc, argv);
+  line.flag("--gate", gate, "only those that have no written reason to survive");
+  line.number("--every", every, 1, 1000, "one in so many");
+  line.text("--only", only, "TEXT", "only those in whose file, text or change this occurs");
+  line.required("headers", headers, "FILE", "the shipped headers");
+  if (const auto status = line.parse(argc, argv)) return *status;
 
   std::map<std::string, std::string> shipped;
   for (const std::string& path : headers) shipped[path.substr(path.rfind('/') + 1)] = contents(path);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "tools/command_line.h"
 #include "verify/races/history.h"
 #include "verify/races/options.h"
 #include "verify/races/processes.h"
@@ -71,7 +72,7 @@ std::vector<scene> act_out_the_zoo() {
 
 int refuse(const error& e) {
   fmt::print(stderr, "demo: {}\n", e.message);
-  return bad_input;
+  return command_line::bad_input;
 }
 
 int demonstrate(const request& r) {
@@ -112,7 +113,7 @@ int demo(int argc, char** argv) {
   }
   if (std::fflush(stdout) == 0) return status;
   fmt::print(stderr, "demo: cannot write the report ({}); point stdout elsewhere\n", std::strerror(errno));
-  return bad_input;
+  return command_line::bad_input;
 }
 
 }  // namespace
@@ -120,5 +121,5 @@ int demo(int argc, char** argv) {
 
 int main(int argc, char** argv) try { return millrace::races::demo(argc, argv); } catch (const std::exception& e) {
   std::fprintf(stderr, "demo: %s; ask for fewer --items, or look at where stdout goes\n", e.what());
-  return millrace::races::bad_input;
+  return millrace::command_line::bad_input;
 }

@@ -10,10 +10,9 @@
 
 namespace millrace::races {
 
-// Exit statuses.
+// Exit statuses, beside command_line::bad_input.
 inline constexpr int as_promised = 0;
 inline constexpr int not_as_promised = 1;
-inline constexpr int bad_input = 2;
 
 struct request {
   plan each;
