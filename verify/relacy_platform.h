@@ -536,6 +536,7 @@ struct relacy_platform {
         return millrace::wait_result::changed;
       }
       mine.words[mine.count++] = word->object_.entry();
+      log(s, "futex wait for several: unchanged", word->object_.entry());
     }
     c.sched();
     log(s, "futex wait for several: asleep");

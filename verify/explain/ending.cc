@@ -1,32 +1,72 @@
 #include "verify/explain/ending.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <optional>
 #include <regex>
+#include <set>
 
 namespace verify::explain {
 namespace {
 
-// What a thread sleeps on, if that was the last that it did.
-std::optional<std::string> slept_on(const trace_step& s) {
-  constexpr std::string_view asleep = ": asleep";
-  if (!s.action.ends_with(asleep)) return std::nullopt;
-  return s.action.substr(0, s.action.size() - asleep.size());
+constexpr std::string_view asleep_on = ": asleep";
+constexpr std::string_view asleep_on_several = "asleep";
+constexpr std::string_view unchanged = ": unchanged";
+
+// The steps of one thread, the last one first.
+std::vector<trace_step*> backwards(std::vector<trace_step>& steps, std::size_t thread) {
+  std::vector<trace_step*> its;
+  for (auto s = steps.rbegin(); s != steps.rend(); ++s) {
+    if (s->column == thread) its.push_back(&*s);
+  }
+  return its;
+}
+
+std::string place(const trace_step& s) { return fmt::format("{}:{}", s.file, s.line); }
+
+// What a thread sleeps on, if that was the last that it did: a word, or all that it has looked at just before.
+std::vector<std::string> slept_on(const std::vector<trace_step*>& its) {
+  const std::string& last = its.front()->action;
+  if (last.ends_with(asleep_on)) return {last.substr(0, last.size() - asleep_on.size())};
+  if (last != asleep_on_several) return {};
+  std::vector<std::string> words;
+  for (std::size_t i = 1; i != its.size() && its[i]->action.ends_with(unchanged); ++i) {
+    words.push_back(its[i]->action.substr(0, its[i]->action.size() - unchanged.size()));
+  }
+  std::ranges::reverse(words);
+  return words;
+}
+
+// Who would have woken a sleeper, and read an older value of its event count: that nobody sleeps. Marks those reads.
+std::string missed(const explainable& e, std::vector<trace_step>& steps, const std::string& word) {
+  std::string text;
+  for (trace_step& s : steps) {
+    if (!s.stale || !s.action.starts_with(word + " →")) continue;
+    if (s.action.ends_with("sleepers") || !s.remark.ends_with("sleepers")) continue;
+    s.to_blame = true;
+    const std::string told = fmt::format("{} does not see it ({}), ", e.threads[s.column], place(s));
+    if (!text.ends_with(told)) text += told;
+  }
+  return text;
 }
 
 std::string deadlock(const explainable& e, std::vector<trace_step>& steps) {
   std::string text;
+  std::set<std::string> slept;
   for (std::size_t i = 0; i + 1 < e.threads.size(); ++i) {
-    const auto last = std::find_if(steps.rbegin(), steps.rend(), [i](const trace_step& s) { return s.column == i; });
-    if (last == steps.rend()) continue;
-    const auto on = slept_on(*last);
-    if (on || last->action == "SIGKILL") last->to_blame = true;
-    const std::string where = fmt::format("{}:{}", last->file, last->line);
-    if (on) text += fmt::format("{} sleeps on {} ({}), ", e.threads[i], *on, where);
-    if (last->action == "SIGKILL") text += fmt::format("{} was killed at {}, ", e.threads[i], where);
+    const std::vector<trace_step*> its = backwards(steps, i);
+    if (its.empty()) continue;
+    const auto killed = std::ranges::find(its, "SIGKILL", &trace_step::action);
+    if (killed != its.end()) text += fmt::format("{} was killed at {}, ", e.threads[i], place(**killed));
+    const std::vector<std::string> words = slept_on(its);
+    slept.insert(words.begin(), words.end());
+    if (!words.empty()) {
+      text += fmt::format("{} sleeps on {} ({}), ", e.threads[i], fmt::join(words, " and "), place(*its.front()));
+    }
+    if (!words.empty() || killed == its.begin()) its.front()->to_blame = true;
   }
+  for (const std::string& word : slept) text += missed(e, steps, word);
   return text + "and nobody is left to wake anybody.";
 }
 
@@ -79,6 +119,9 @@ std::string general_ending(const explainable& e, const recording& r, std::vector
     case verdict::deadlock:
       return deadlock(e, steps) + why;
     case verdict::livelock:
+      if (steps.size() == r.threads().size()) {
+        return "Behind these steps somebody goes round for ever, and touches nothing that is shared." + why;
+      }
       return fmt::format("The threads do this over and over, {} steps so far, and none gets anywhere.",
                          r.threads().size()) +
              why;
@@ -86,7 +129,8 @@ std::string general_ending(const explainable& e, const recording& r, std::vector
     case verdict::other:
       break;
   }
-  return fmt::format("The step at line {} is not allowed.", last.line) + why;
+  return fmt::format("What comes behind the step at {} is not allowed: it uses what was never made.", place(last)) +
+         why;
 }
 
 }  // namespace verify::explain

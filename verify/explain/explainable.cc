@@ -233,7 +233,7 @@ std::string ending_mpmc(std::vector<trace_step>& steps) {
 }
 
 std::string ending_wake_up(std::vector<trace_step>& steps) {
-  for (trace_step& s : steps) s.to_blame = s.to_blame || s.stale;
+  for (trace_step& s : steps) s.to_blame = s.stale || s.action.ends_with(": asleep");
   return "The notifier reads a stale word: the sleeper's announcement is still on its way when the notifier looks, so "
          "it "
          "wakes nobody, and nobody is left to do it later. The heavy fence between the announcement and the second "

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct explainable {
   verdict expected;
   std::string claim{};
   std::function<std::unique_ptr<scenario>()> make;
+  // A search that has such a failure, if one is known: for those that are rare.
+  std::optional<search> fails_in{};
   // Of the shipped code; none if the code is broken as it stands.
   mutation change{};
   std::size_t change_in_source = no_mutant;

@@ -164,12 +164,11 @@ std::string as_html(const trace& t) {
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
       "script-src 'unsafe-inline'\"/><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
       "<title>{}</title><style>{}</style></head>\n<body><header><h1>{}</h1>"
-      "<p class=\"dim\">→ reads · ← writes · ⇒ does both at once · ✗ is to blame · green: is in the ring · thick: "
-      "written just now</p></header>\n"
+      "<p class=\"dim\">{}</p></header>\n"
       "<nav hidden=\"hidden\" aria-label=\"Steps\"><button name=\"first\">First</button><button "
       "name=\"back\">Back</button><button name=\"on\">Next</button><button name=\"last\">Last</button>"
       "<span class=\"dim\">or the arrow keys, Home and End</span></nav>\n<main><div><table><thead><tr><th>step</th>",
-      escaped(t.what), style, escaped(t.what));
+      escaped(t.what), style, escaped(t.what), legend(t));
   for (std::size_t i = 0; i != used.size(); ++i) {
     if (used[i]) out += fmt::format("<th scope=\"col\">{}</th>", escaped(t.columns[i]));
   }

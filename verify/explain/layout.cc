@@ -52,6 +52,32 @@ std::string lock_word(const bits& b) {
                      (b.words[0] >> 13 & 1) != 0 ? ", inconsistent" : "");
 }
 
+// broadcast_ring's.
+std::string count_or_closed(const bits& b) {
+  return fmt::format("{}{}", b.words[0] >> 1, (b.words[0] & 1) != 0 ? " closed" : "");
+}
+std::string receiving(const bits& b) {
+  return fmt::format("{}{}", b.words[0], (b.words[0] & 1) != 0 ? " receiving" : "");
+}
+// The two words of a message. Of the first it is the second that says whether it was ever written.
+std::string parcel_id(const bits& b) { return letter_and_number(b.words[0]); }
+std::string parcel_seal(const bits& b) { return b.words[0] == 0 ? "–" : letter_and_number(~b.words[0]); }
+
+// lookout's.
+std::string lookout_state(const bits& b) {
+  static constexpr std::array states{"resting", "watched", "called back", "ended"};
+  return b.words[0] < states.size() ? states[b.words[0]] : number(b);
+}
+std::string rung(const bits& b) { return b.words[0] != 0 ? "rung" : "silent"; }
+std::string handed_over(const bits& b) { return b == bits{} ? "–" : "some words"; }  // addresses
+
+// Of one of two rings, whose messages have its name for their sender's.
+std::string parcel_of_ring(const bits& b) {
+  std::string text = parcel(b);
+  if (text.front() >= 'A' && text.front() <= 'Z') text.front() = static_cast<char>(text.front() - 'A' + 'a');
+  return text;
+}
+
 // attendance's.
 std::string role(const bits& b) {
   static constexpr std::array roles{"none", "sender", "receiver"};
@@ -266,6 +292,73 @@ layout rendezvous_ring_layout(std::size_t members) {
     all.push_back({fmt::format("passed to {}", who), parcel, true});
   }
   return words(std::move(all));
+}
+
+layout broadcast_ring_layout(std::size_t capacity, std::size_t members) {
+  std::vector<variable> all = {{"mutex", lock_word},
+                               {"mutex's waiters", epoch_and_sleepers},
+                               {"limit", number},
+                               {"tail", count_or_closed},
+                               {"intent", number},
+                               {"not_empty", epoch_and_sleepers},
+                               {"not_full", epoch_and_sleepers}};
+  constexpr std::size_t tail_at = 3;
+  constexpr std::size_t intent_at = 4;
+  const std::size_t members_at = all.size();
+  for (std::size_t i = 0; i != members; ++i) {
+    const auto who = static_cast<char>('A' + i);
+    all.push_back({fmt::format("{}'s cursor", who), number});
+    all.push_back({fmt::format("{}'s state", who), receiving});
+  }
+  const std::size_t slots_at = all.size();
+  const std::size_t slots = std::bit_ceil(capacity);
+  for (std::size_t i = 0; i != slots; ++i) {
+    all.push_back({fmt::format("slot {}", i), parcel_id, true});
+    all.push_back({fmt::format("slot {}'s seal", i), parcel_seal});
+  }
+  layout l{std::move(all), {}};
+  l.draw = [=, names = l.variables](std::span<const bits> values) {
+    picture p;
+    const std::size_t tail = values[tail_at].words[0] >> 1;
+    const std::size_t intent = values[intent_at].words[0];
+    // What is older may be overwritten at any moment, or has been.
+    const std::size_t oldest = intent - std::min(intent, capacity);
+    const counted c{std::min(oldest, tail), tail, slots};
+    for (std::size_t i = 0; i != slots; ++i) {
+      const std::size_t at = slots_at + 2 * i;
+      p.slots.push_back({parcel({{values[at].words[0], values[at + 1].words[0]}}), c.holds(i)});
+    }
+    p.indices.push_back({"tail", count_or_closed(values[tail_at]), tail % slots});
+    p.indices.push_back({"intent", std::to_string(intent)});
+    for (std::size_t i = members_at; i != slots_at; i += 2) {
+      if ((values[i + 1].words[0] & 1) != 0) p.indices.push_back({names[i].name, number(values[i])});
+    }
+    return p;
+  };
+  return l;
+}
+
+layout two_of(const layout& ring) {
+  std::vector<variable> all;
+  for (const char which : {'a', 'b'}) {
+    for (const variable& v : ring.variables) {
+      all.push_back({fmt::format("{}.{}", which, v.name), v.show == parcel ? parcel_of_ring : v.show, v.is_slot});
+    }
+  }
+  return words(std::move(all));
+}
+
+layout lookout_words(const layout& of) {
+  std::vector<variable> all = {{"bell", rung}, {"state", lookout_state}, {"request", handed_over}};
+  all.insert(all.end(), of.variables.begin(), of.variables.end());
+  return words(std::move(all));
+}
+
+layout boxes_of_coins() {
+  return words({{"a's event", epoch_and_sleepers},
+                {"a's coins", number},
+                {"b's event", epoch_and_sleepers},
+                {"b's coins", number}});
 }
 
 layout event_layout(std::vector<variable> beside) {

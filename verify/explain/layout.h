@@ -57,6 +57,15 @@ layout mutex_ring_layout(std::size_t capacity);
 layout growing_ring_layout(std::size_t capacity);  // two messages a chunk
 layout semaphore_ring_layout(std::size_t capacity);
 layout rendezvous_ring_layout(std::size_t members);
+layout broadcast_ring_layout(std::size_t capacity, std::size_t members);
+
+// Two of them, one behind the other: words, those of the one and the other told apart as a's and b's.
+layout two_of(const layout& ring);
+
+// What a lookout has, and before it its bell, and then what it looks for: words.
+layout lookout_words(const layout& of);
+
+layout boxes_of_coins();  // what pollable's models look for: words
 
 }  // namespace verify::explain
 

@@ -6,6 +6,41 @@
 
 namespace verify::explain {
 
+namespace {
+
+constexpr double all_width = 270;
+constexpr double all_height = 44;
+
+std::string values(const picture& p, double left) {
+  std::string g;
+  const std::size_t first = p.indices.size() > 2 ? 12 : 20;
+  for (std::size_t i = 0; i != p.indices.size(); ++i) {
+    g += fmt::format("<text class=\"value\" x=\"{:.1f}\" y=\"{}\">{} = {}</text>", left, first + 15 * i,
+                     escaped(p.indices[i].name), escaped(p.indices[i].value));
+  }
+  return g;
+}
+
+// In columns beside each other, and as small as that takes.
+std::string many_values(const picture& p, double left) {
+  constexpr double largest = 11;
+  std::string g;
+  const std::size_t rows = std::max<std::size_t>(4, (p.indices.size() + 2) / 3);
+  const std::size_t columns = (p.indices.size() + rows - 1) / rows;
+  const double height = all_height / static_cast<double>(rows);
+  const double width = (all_width - left) / static_cast<double>(columns);
+  for (std::size_t i = 0; i != p.indices.size(); ++i) {
+    const std::string text = fmt::format("{} = {}", p.indices[i].name, p.indices[i].value);
+    const double size = std::min({largest, height, width / (0.6 * static_cast<double>(width_of(text) + 1))});
+    g += fmt::format("<text class=\"value\" style=\"font-size:{:.1f}px\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>", size,
+                     left + width * static_cast<double>(i / rows), height * static_cast<double>(i % rows + 1) - 1,
+                     escaped(text));
+  }
+  return g;
+}
+
+}  // namespace
+
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -68,12 +103,13 @@ std::string drawn(const picture& p, double x, double y) {
     g += fmt::format("<text class=\"index\" x=\"{:.1f}\" y=\"13\">{}▾</text>", middle, escaped(pointing[i]));
   }
   const double right = p.slots.empty() ? 0 : slot_width * static_cast<double>(p.slots.size()) + 12;
-  const std::size_t first = p.indices.size() > 2 ? 12 : 20;
-  for (std::size_t i = 0; i != p.indices.size(); ++i) {
-    g += fmt::format("<text class=\"value\" x=\"{:.1f}\" y=\"{}\">{} = {}</text>", right, first + 15 * i,
-                     escaped(p.indices[i].name), escaped(p.indices[i].value));
-  }
-  return g + "</g>";
+  return g + (p.indices.size() <= 3 ? values(p, right) : many_values(p, right)) + "</g>";
+}
+
+std::string legend(const trace& t) {
+  const bool blames = std::ranges::any_of(t.steps, &trace_step::to_blame);
+  return fmt::format("→ reads · ← writes · ⇒ does both at once{}{}", blames ? " · ✗ is to blame" : "",
+                     t.start.slots.empty() ? "" : " · green: is in the ring · thick: written just now");
 }
 
 std::vector<bool> columns_in_use(const trace& t) {

@@ -22,6 +22,9 @@ std::vector<std::string> wrapped(std::string_view text, std::size_t width);
 // classes slot, held, fresh, name and value.
 std::string drawn(const picture& p, double x, double y);
 
+// What the signs mean, those that this trace has.
+std::string legend(const trace& t);
+
 // Which columns do something.
 std::vector<bool> columns_in_use(const trace& t);
 

@@ -76,7 +76,15 @@ std::optional<failing_execution> shortest(const explainable& e, std::uint64_t mo
     best->found = fmt::format("{} of the threads, the shortest of {} random executions; a shorter one may exist.",
                               plural(best->price.steps, "step"), most_executions);
   }
-  return best;
+  if (best || !e.fails_in) return best;
+  r.stop_after(UINT64_MAX);
+  const stop stopped = run_on(*s, *e.fails_in, {});
+  if (!is_the_failure(e, r, stopped.what)) return {};
+  return {
+      {*e.fails_in, stopped.at, r.price(),
+       fmt::format("{} of the threads: the first failure of the model's own search, in execution {}; a shorter one may "
+                   "exist.",
+                   plural(r.price().steps, "step"), stopped.executions)}};
 }
 
 }  // namespace verify::explain

@@ -23,7 +23,8 @@ struct failing_execution {
 // and so on up to four; from the first failure on, an execution is given up where
 // it gets as long as the best one, and with it all that begin in the same way.
 // After `most_executions` the best one so far has to do. If there is none, the
-// best of so many random executions. `found` says which it was.
+// best of so many random executions; or the first in the search that is known to
+// have one. `found` says which it was.
 std::optional<failing_execution> shortest(const explainable& e, std::uint64_t most_executions = 100'000);
 
 // Whether what was recorded is what is to be explained.

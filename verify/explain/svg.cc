@@ -136,9 +136,7 @@ std::string as_svg(const trace& t) {
       "  <style>{4}  </style>\n  <rect class=\"page\" width=\"{0}\" height=\"{1}\"/>\n",
       page, height, escaped(t.what), escaped(t.verdict + ": " + t.ending), style);
   out += fitting("title", 22, page - 2 * margin, margin, 48, t.what);
-  out += text(
-      "search", margin, 72,
-      "→ reads · ← writes · ⇒ does both at once · ✗ is to blame · green: is in the ring · thick: written just now");
+  out += text("search", margin, 72, legend(t));
   out += text("column left", code_at, first_row - 22, "source");
   out += text("column left", memory_at, first_row - 22, "memory");
   for (std::size_t i = 0; i != used.size(); ++i) {

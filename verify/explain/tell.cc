@@ -62,10 +62,10 @@ trace_step told(const explainable& e, const memory& m, const step& s) {
   t.column = s.thread;
   if (s.what == event) {
     t.action = s.event;
-    if (s.object == nullptr) return t;
-    for (const std::string_view kernel : {"futex wait: ", "futex "}) {
+    for (const std::string_view kernel : {"futex wait for several: ", "futex wait: ", "futex "}) {
       if (t.action.starts_with(kernel)) t.action.erase(0, kernel.size());
     }
+    if (s.object == nullptr) return t;
     t.action = fmt::format("{}: {}", e.memory.variables[m.variable_of(s)].name, t.action);
     return t;
   }
@@ -129,6 +129,18 @@ void mark_fresh(picture& now, const picture& before) {
   for (std::size_t i = 0; i != now.slots.size(); ++i) now.slots[i].fresh = now.slots[i].text != before.slots[i].text;
 }
 
+// Where memory is words, those that never change. What they hold is in the steps that read them.
+void leave_out_what_stays(trace& t) {
+  if (!t.start.slots.empty()) return;
+  for (std::size_t i = t.start.indices.size(); i-- != 0;) {
+    const auto as_at_first = [&](const trace_step& s) { return s.after.indices[i] == t.start.indices[i]; };
+    if (!std::ranges::all_of(t.steps, as_at_first)) continue;
+    const auto at = static_cast<std::ptrdiff_t>(i);
+    for (trace_step& s : t.steps) s.after.indices.erase(s.after.indices.begin() + at);
+    t.start.indices.erase(t.start.indices.begin() + at);
+  }
+}
+
 }  // namespace
 
 trace tell(const explainable& e, const failing_execution& f) {
@@ -154,7 +166,8 @@ trace tell(const explainable& e, const failing_execution& f) {
     m.apply(now);
     add(std::move(next));
   }
-  t.steps.back().to_blame = true;
+  // Where it ends is where it fails; but to a deadlock or livelock the last who could go on only adds a step.
+  t.steps.back().to_blame = e.expected != verdict::deadlock && e.expected != verdict::livelock;
   if (e.expected == verdict::data_race) {
     t.steps[other_side_of_the_race(r.threads())].to_blame = true;
     // Relacy stops before the value is read.
@@ -169,6 +182,7 @@ trace tell(const explainable& e, const failing_execution& f) {
     for (const step& done : r.after()) m.apply(done);
     add(std::move(next));
   }
+  leave_out_what_stays(t);
   t.ending = e.ending ? e.ending(t.steps) : general_ending(e, r, t.steps);
   return t;
 }

@@ -37,7 +37,8 @@ std::string as_text(const trace& t) {
   std::vector<std::size_t> widths;
   const std::vector<bool> used = columns_in_use(t);
   for (std::size_t i = 0; i != used.size(); ++i) widths.push_back(used[i] ? width_of(t.columns[i]) : 0);
-  std::size_t ring = width_of(line_of(t.start));
+  constexpr std::string_view heading = "memory after it";
+  std::size_t ring = std::max(heading.size(), width_of(line_of(t.start)));
   for (const trace_step& s : t.steps) {
     widths[s.column] = std::max(widths[s.column], width_of(cell(s)));
     ring = std::max(ring, width_of(line_of(s.after)));
@@ -50,7 +51,7 @@ std::string as_text(const trace& t) {
     }
   };
   add_row([&](std::size_t i) { return t.columns[i]; });
-  text += padded("memory after it", ring + 3) + "source\n     ";
+  text += padded(std::string(heading), ring + 3) + "source\n     ";
   add_row([&](std::size_t i) { return std::string(widths[i], '-'); });
   text += std::string(ring, '-') + "   " + std::string(6, '-') + "\n     ";
   add_row([](std::size_t) { return std::string(); });
@@ -61,10 +62,10 @@ std::string as_text(const trace& t) {
     add_row([&](std::size_t i) { return i == s.column ? cell(s) : std::string(); });
     text += padded(line_of(s.after), ring + 3) + fmt::format("{}:{}  {}\n", s.file, s.line, s.code);
   }
-  text += fmt::format(
-      "\n[A1] is in the ring, (A1) only in memory; → reads, ← writes, ⇒ does both at once; ✗ is to "
-      "blame.\n\n{}: {}\n\n{}\n",
-      t.verdict, t.ending, t.search);
+  text += fmt::format("\n{}→ reads, ← writes, ⇒ does both at once{}.\n\n{}: {}\n\n{}\n",
+                      t.start.slots.empty() ? "" : "[A1] is in the ring, (A1) only in memory; ",
+                      std::ranges::any_of(t.steps, &trace_step::to_blame) ? "; ✗ is to blame" : "", t.verdict, t.ending,
+                      t.search);
   return text;
 }
 

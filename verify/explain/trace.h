@@ -3,6 +3,7 @@
 #define MILLRACE_VERIFY_EXPLAIN_TRACE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,11 @@ struct picture {
     bool fresh = false;  // written by this very step
     friend bool operator==(const slot&, const slot&) = default;
   };
+  static constexpr std::size_t nowhere = SIZE_MAX;
   struct index {  // in, out, tail, head; or a word that is not of a ring
     std::string name;
     std::string value;
-    std::size_t slot = 0;  // where it points, if there are any
+    std::size_t slot = nowhere;  // where it points
     friend bool operator==(const index&, const index&) = default;
   };
   std::vector<slot> slots;

@@ -403,7 +403,7 @@ void add_all(models& to, const char* prefix, const std::vector<broadcast_text>& 
                   std::string(prefix) + (t.fidelity == fidelity::lossy ? "lossy" : "lossless") + ", capacity " +
                       std::to_string(t.capacity) + ": " + t.text,
                   [=] { return std::make_unique<broadcasting<Ring>>(setting, parts_of(t.text)); }, t.searches,
-                  t.capacity});
+                  t.capacity, 1, std::string(Ring::kind)});
   }
 }
 

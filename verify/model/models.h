@@ -24,7 +24,8 @@ struct model {
   std::function<std::unique_ptr<scenario>()> make;
   std::vector<search> searches;  // seconds in all; see `sooner` and `deeper`
   std::uint64_t capacity = 0;    // of the ring, if there is one
-  unsigned held = 0;             // places of members that were killed, or wait for ever, before it began
+  unsigned held = 0;             // places of members that are killed before it begins, or only wait or receive
+  std::string kind{};            // of its rings, where `about` does not say
 
   std::string title() const;  // "mpmc_ring.safety.two_producers"
 };

@@ -249,7 +249,7 @@ void add(models& to, const std::vector<text>& texts) {
                   std::string(Ring::kind) + " x 2, capacity " + std::to_string(t.capacity) +
                       (t.stored != 0 ? ", " + std::to_string(t.stored) + " stored" : "") + ": " + t.does,
                   [=] { return std::make_unique<selecting<Ring>>(t.capacity, t.stored, t.does); }, t.searches,
-                  t.capacity});
+                  t.capacity, 0, std::string(Ring::kind)});
   }
 }
 

@@ -63,6 +63,7 @@ constexpr std::uint64_t a_few = 500;
 struct note {
   const model* by;
   verdict what;
+  search how_found;
   std::uint64_t executions;
 };
 
@@ -82,10 +83,10 @@ judgement in_a_process_of_its_own(Look look) {
       if (write(ends[1], &n, sizeof n) != sizeof n) _exit(1);
     };
     look([&](const model& m, const search& s) {
-      say({&m, verdict::clean, 0});
+      say({&m, verdict::clean, s, 0});
       const outcome o = simulate(*m.make(), s);
       if (o.what == verdict::clean) return;
-      say({&m, o.what, o.executions});
+      say({&m, o.what, s, o.executions});
       _exit(0);
     });
     _exit(0);
@@ -96,7 +97,7 @@ judgement in_a_process_of_its_own(Look look) {
   close(ends[0]);
   int status = 0;
   waitpid(child, &status, 0);
-  judgement j{.by = last.by, .what = last.what, .executions = last.executions};
+  judgement j{.by = last.by, .what = last.what, .how_found = last.how_found, .executions = last.executions};
   if (WIFSIGNALED(status)) {
     j.signal = WTERMSIG(status);
     j.how = j.signal == SIGXCPU ? endless : crashed;

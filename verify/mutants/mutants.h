@@ -57,6 +57,7 @@ struct judgement {
   enum class fate { killed, crashed, endless, survived } how = fate::survived;
   const model* by = nullptr;  // the one that failed, or that was running then
   verdict what = verdict::clean;
+  search how_found{};  // that which failed
   std::uint64_t executions = 0;
   int signal = 0;  // if it crashed
 };
