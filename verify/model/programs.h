@@ -383,7 +383,13 @@ class programs : public scenario {
                                                         : ring.try_reserve();
         if (slot) {
           *slot = m;
-          if (!o.withdraws) slot.commit();
+          if (o.withdraws) {
+            // Steps enough for another to find the place taken, look again, and sleep: a full search lets us do
+            // one whenever it waits.
+            for (int step = 0; step != 2; ++step) relacy_platform::light_fence();
+          } else {
+            slot.commit();
+          }
           return {slot.why(), 1};
         }
         if (o.how != operation::manner::retries || !millrace::would_block(slot.why())) return {slot.why(), 0};
