@@ -507,14 +507,18 @@ TYPED_TEST(Stopped, AMemberInMidPushFinishesItWhenItGoesOn) {
   late.goes_on();
 }
 
+template <class>
+struct stopped_pushes;
+template <class... R>
+struct stopped_pushes<testing::Types<R...>> {
+  using type = std::tuple<stopped_push<R>...>;
+};
+
 // The longest constant in the code is the patience with one who initialises a segment. All at once, as it takes
 // its time.
 TEST(StoppedFor, LongerThanAnyTimeInTheCodeAllFinishTheirPushes) {
   constexpr auto longest = 2s;
-  std::tuple<stopped_push<mpmc_ring<letter, halting>>, stopped_push<spsc_ring<letter, halting>>,
-             stopped_push<mutex_ring<letter, halting>>, stopped_push<growing_ring<letter, halting>>,
-             stopped_push<semaphore_ring<letter, halting>>>
-      all;
+  stopped_pushes<shipped>::type all;
   const deadline enough = deadline::after(longest + 200ms);
   while (deadline::clock::now() < enough.when()) {
     std::apply([](auto&... each) { (each.others_go_on(), ...); }, all);
