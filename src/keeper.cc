@@ -18,6 +18,7 @@
 #include <optional>
 #include <utility>
 
+#include "millrace/deadline.h"
 #include "millrace/futex.h"
 #include "refusal.h"
 
@@ -180,7 +181,10 @@ struct keeper::state {
     asked_place = place;
     const std::uint32_t before = command.fetch_add(1, std::memory_order_release);  // pairs with run
     ::syscall(SYS_futex, &command, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-    replies.wait(before, std::memory_order_acquire);  // pairs with run
+    // Not std::atomic's wait: libstdc++'s notify has no fence before it looks whether anybody waits.
+    while (replies.load(std::memory_order_acquire) == before) {  // pairs with run
+      futex_wait(replies, before, deadline::never());
+    }
     return answer;
   }
 
@@ -198,7 +202,7 @@ struct keeper::state {
         if (asked == wish::leave) leave(asked_place);
         if (asked == wish::stop) give_up_all();
         replies.store(commanded, std::memory_order_release);  // pairs with ask
-        replies.notify_one();
+        futex_wake_all(replies);
         if (last) return;
       }
       if (seat() != here.all.members() && choose_bell()) have_others_look();
