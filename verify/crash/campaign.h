@@ -17,6 +17,7 @@ namespace millrace::crash {
 struct request {
   unsigned jobs = 2;
   std::uint32_t stride = 1;                    // strike at every stride-th point only
+  bool each = false;                           // and before what nobody can see, too
   std::uint32_t most = 0;                      // and, if it is not 0, at about so many of a cell, evenly
   std::optional<strike_point> only{};          // or at this one
   std::chrono::milliseconds patience{10'000};  // with survivors: what has not happened by then never will
@@ -37,10 +38,17 @@ struct outcome {
   std::string broken{};  // the cell could not be tried to its end, and why
 };
 
-// Leaves no process behind; they die with the caller. `progress` is told now and
-// then how many points have been tried.
-std::vector<outcome> run(std::span<const cell> cells, const request& how,
-                         const std::function<void(std::uint64_t points)>& progress);
+// How far they are.
+struct progress {
+  std::uint64_t points = 0;            // tried
+  std::size_t cells = 0;               // done
+  const outcome* just_done = nullptr;  // the one that is new among these
+};
+
+// Leaves no process behind; they die with the caller.
+std::vector<outcome> run(
+    std::span<const cell> cells, const request& how,
+    const std::function<void(const progress&)>& tell = [](const progress&) {});
 
 }  // namespace millrace::crash
 

@@ -16,6 +16,7 @@
 #include <new>
 #include <stdexcept>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include "millrace/deadline.h"
@@ -159,9 +160,15 @@ void own_shared_memory() {
 // when all is over.
 class scene {
  public:
-  // Crowded: the newcomer finds no place but that of one who was killed.
-  explicit scene(const cell& c, bool crowded = false)
-      : c_(c), members_(places(c, crowded)), at_(prepare_place(c)), old_("the survivor", at_, mail_[0]) {
+  // Crowded: the newcomer finds no place but that of one who was killed. Of a broadcast
+  // it can be one that only sends.
+  explicit scene(const cell& c, bool crowded = false, bool fresh_receives = true)
+      : c_(c),
+        crowded_(crowded),
+        members_(places(c, crowded)),
+        fresh_receives_(fresh_receives),
+        at_(prepare_place(c)),
+        old_("the survivor", at_, mail_[0]) {
     books_.senders.resize(5);
     books_.received.resize(5);
     victim_.emplace("the victim", at_, mail_[1], true);
@@ -196,10 +203,7 @@ class scene {
     first_->die();
     owed_[firsts_consumer] = false;
     take_stock(*first_, *c_.what->dead, 1, firsts, c_.ring->broadcasts ? firsts_consumer : victim_consumer);
-    const deadline until = deadline::after(patience_);
-    while (!at_rest({&old_, &*victim_})) {
-      if (deadline::clock::now() >= until.when()) throw failure{"the others do not come to rest after the first death"};
-    }
+    await_rest({&old_, &*victim_});
   }
 
   // The victim goes to the mark before its operation. From here on all must get
@@ -233,6 +237,9 @@ class scene {
     victim_->die();
     owed_[victim_consumer] = false;
     take_stock(*victim_, c_.what->what, c_.what->count, victims, victim_consumer);
+    // Until the death has been reported, what the dead one held is held: a ring may say that it
+    // is empty, and have an orphan later. Where it is crowded, whoever comes hears of it first.
+    if (!crowded_ && !c_.what->creates()) await_rest({&old_});
     meet();
     go_on();
   }
@@ -399,6 +406,13 @@ class scene {
     return before != 0 && look() == before;
   }
 
+  void await_rest(std::initializer_list<const actor*> all) const {
+    const deadline until = deadline::after(patience_);
+    while (!at_rest(all)) {
+      if (deadline::clock::now() >= until.when()) throw failure{"the others do not come to rest after a death"};
+    }
+  }
+
   void wait_for_sleeper(std::initializer_list<const actor*> all) const {
     const deadline until = deadline::after(patience_);
     while (!sleeper_->done() && !at_rest(all)) {
@@ -413,13 +427,13 @@ class scene {
     if (sleeper_)
       settle_sleeper();
     else
-      come(*fresh_, newcomers);
+      come(*fresh_, newcomers, fresh_receives_);
   }
 
   void settle_sleeper() {
     wait_for_sleeper({&old_, &*sleeper_});
     const bool slept = !sleeper_goes_on();
-    come(*fresh_, newcomers);
+    come(*fresh_, newcomers, fresh_receives_);
     if (slept) wait_for_sleeper({&old_, &*sleeper_, &*fresh_});
     if (slept && sleeper_->done()) throw failure{"the sleeper goes on only when a newcomer comes"};
     const bool popper = sleeper_of(c_) == sleeper::popper;
@@ -504,7 +518,7 @@ class scene {
     };
     if (c_.ring->broadcasts) {
       if (owed_[sleeper_consumer] && sleeper_goes_on()) (void)drain(*sleeper_, sleeper_consumer);
-      if (fresh_) (void)drain(*fresh_, newcomers);
+      if (owed_[newcomers]) (void)drain(*fresh_, newcomers);
     }
     return drain(old_, survivors);
   }
@@ -587,7 +601,9 @@ class scene {
   }
 
   const cell& c_;
+  const bool crowded_;
   const std::uint32_t members_;
+  const bool fresh_receives_;
   std::chrono::milliseconds patience_ = for_preparations;
   books books_;
   std::array<std::uint64_t, 5> missed_{};  // of a broadcast, by consumer
@@ -675,14 +691,25 @@ play rehearse(const cell& c, const std::function<void()>& alive) try {
   throw std::runtime_error(why.what);
 }
 
-std::vector<kill_point> points(const trace& t) {
+std::vector<kill_point> points(const trace& t, blow how) {
+  constexpr std::uint32_t rounds = 8;  // more than anything but a wait, or to clear memory, goes
+  std::unordered_map<std::uintptr_t, std::uint32_t> times;
+  std::vector<kill_point> some = all_points(t);
+  std::erase_if(some, [&](const kill_point& p) {
+    const trace::step& s = t.steps[p.step];
+    // One that goes on afterwards has what it loaded before. An atomic operation may be
+    // for another thread of the process, which acts upon it.
+    const bool seen = s.kernel || s.locks || s.seen == sight::store || (how == blow::stop && s.seen == sight::load);
+    return !p.asleep && p.step + 1 != t.steps.size() && !(seen && times[s.at]++ < rounds);
+  });
+  return some;
+}
+
+std::vector<kill_point> all_points(const trace& t) {
   std::vector<kill_point> all;
-  std::uint32_t passed_over = 0;
   for (std::uint32_t i = 0; i != t.steps.size(); ++i) {
-    const trace::step& s = t.steps[i];
-    const bool chosen = s.library ? s.kernel || (s.visit == 0 && passed_over++ % 10 == 0) : s.visit < 3;
-    if (chosen || i + 1 == t.steps.size()) all.push_back({i, false});
-    if (s.sleeps) all.push_back({i, true});
+    all.push_back({i, false});
+    if (t.steps[i].sleeps) all.push_back({i, true});
   }
   return all;
 }
@@ -692,7 +719,8 @@ finding strike(const cell& c, const play& p, const act& a, const kill_point& poi
   finding f;
   try {
     // At every second point: who comes afterwards settles what the dead one held.
-    scene s(c, c.how == blow::kill && point.step % 2 == 1 && !c.ring->rendezvous);
+    const bool crowded = c.how == blow::kill && point.step % 2 == 1 && !c.ring->rendezvous;
+    scene s(c, crowded, point.step % 4 != 3);
     if (c.what->dead) s.kill_first(p.first, a.before);
     s.begin(patience);
     const arrival got = go_to(s.victim(), a.what, point, [&] { s.wake_victim(); });

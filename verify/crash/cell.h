@@ -87,11 +87,14 @@ struct finding {
 
 play rehearse(const cell& c, const std::function<void()>& alive);
 
-// Where to strike: before each instruction of this program the first three times
-// that it comes; of those of shared libraries, which know nothing of the ring,
-// before every tenth the first time that it comes, and around each system call;
-// after the last one; and wherever the operation sleeps.
-std::vector<kill_point> points(const trace& t);
+// Where to strike, so that every instruction is shown: before each that others can
+// see, the first eight times that it comes; after the last one; and wherever the
+// operation sleeps. What is struck between two of these leaves to the others what it
+// would leave at the second one.
+std::vector<kill_point> points(const trace& t, blow how);
+
+// Before each, whether others can see it or not; and as above where it sleeps.
+std::vector<kill_point> all_points(const trace& t);
 
 // Strikes there, lets the survivors go on, and settles the accounts. What has not
 // happened after `patience` never will.

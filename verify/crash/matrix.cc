@@ -54,7 +54,8 @@ std::optional<int> parse(int argc, char** argv, std::vector<cell>& cells, reques
       "matrix",
       "Runs each operation on each ring again and again, and strikes the process that performs it before another\n"
       "instruction each time: by SIGKILL, or by SIGSTOP and later SIGCONT. The others must go on, and no message\n"
-      "may be lost or duplicated.",
+      "may be lost or duplicated. What others cannot see of an instruction cannot harm them: there, the strike before\n"
+      "the next one that they can see stands for it.",
       "Exit status: 0 if nothing failed, 1 if something did, 2 for bad input.");
   wish w;
   std::string point;
@@ -72,7 +73,8 @@ std::optional<int> parse(int argc, char** argv, std::vector<cell>& cells, reques
                                        : fmt::format("expected a point such as 57, 57s or 12/57, found '{}'", given);
             });
   line.number("--jobs", how.jobs, 1, 64, "cells to try at once");
-  line.flag("--quick", quick, "strike before every 7th instruction only");
+  line.flag("--quick", quick, "strike at every 7th of these points only");
+  line.flag("--each", how.each, "strike before each instruction, whether others can see it or not: for one operation");
   if (const auto status = line.parse(argc, argv)) return status;
   if (!point.empty()) how.only = read_point(point);
   if (quick) how.stride = 7;
@@ -120,26 +122,25 @@ std::string command(const cell& c, const std::string& point) {
                      c.how == blow::kill ? "kill" : "stop", point);
 }
 
-// What went wrong, once each, with the points at which it did.
-void print_failures(const std::vector<outcome>& all) {
-  for (const outcome& o : all) {
-    const std::string name = fmt::format("{}, {}, {}, {}", o.what.ring->name, o.what.what->name,
-                                         state_names[static_cast<std::size_t>(o.what.from)],
-                                         o.what.how == blow::kill ? "SIGKILL" : "SIGSTOP");
-    if (!o.broken.empty()) fmt::print("{}: could not be tried: {}\n", name, o.broken);
-    std::map<std::string, std::vector<const failed_point*>> by_kind;
-    for (const failed_point& f : o.failures) by_kind[f.wrong].push_back(&f);
-    for (const auto& [wrong, points] : by_kind) {
-      fmt::print("{}: {}\n", name, wrong);
-      for (auto p = points.begin(); p != points.end();) {
-        const auto next = std::find_if(p, points.end(), [&](const failed_point* q) { return q->where != (*p)->where; });
-        const std::string last = next - p > 1 ? " to " + (*(next - 1))->point.name() : "";
-        fmt::print("    at {}{}: {}\n", (*p)->point.name(), last, (*p)->where);
-        p = next;
-      }
-      fmt::print("    {}\n", command(o.what, points.front()->point.name()));
+// What went wrong in a cell, once each, with the points at which it did.
+void print_failures(const outcome& o) {
+  const std::string name =
+      fmt::format("{}, {}, {}, {}", o.what.ring->name, o.what.what->name,
+                  state_names[static_cast<std::size_t>(o.what.from)], o.what.how == blow::kill ? "SIGKILL" : "SIGSTOP");
+  if (!o.broken.empty()) fmt::print("{}: could not be tried: {}\n", name, o.broken);
+  std::map<std::string, std::vector<const failed_point*>> by_kind;
+  for (const failed_point& f : o.failures) by_kind[f.wrong].push_back(&f);
+  for (const auto& [wrong, points] : by_kind) {
+    fmt::print("{}: {}\n", name, wrong);
+    for (auto p = points.begin(); p != points.end();) {
+      const auto next = std::find_if(p, points.end(), [&](const failed_point* q) { return q->where != (*p)->where; });
+      const std::string last = next - p > 1 ? " to " + (*(next - 1))->point.name() : "";
+      fmt::print("    at {}{}: {}\n", (*p)->point.name(), last, (*p)->where);
+      p = next;
     }
+    fmt::print("    {}\n", command(o.what, points.front()->point.name()));
   }
+  std::fflush(stdout);
 }
 
 int matrix(int argc, char** argv) {
@@ -147,13 +148,17 @@ int matrix(int argc, char** argv) {
   request how;
   if (const auto nothing_to_do = parse(argc, argv, cells, how)) return *nothing_to_do;
   const bool shown = ::isatty(STDERR_FILENO) == 1;
-  const auto all = run(cells, how, [&](std::uint64_t points) {
-    if (shown) fmt::print(stderr, "\r\x1b[K{} kill points", points);
+  const auto wipe = [&] {
+    if (shown) fmt::print(stderr, "\r\x1b[K");
+  };
+  const auto all = run(cells, how, [&](const progress& now) {
+    wipe();
+    if (now.just_done != nullptr) print_failures(*now.just_done);
+    if (shown) fmt::print(stderr, "{} of {} cells, {} kill points", now.cells, cells.size(), now.points);
   });
-  if (shown) fmt::print(stderr, "\r\x1b[K");
+  wipe();
 
   print_table(all);
-  print_failures(all);
   std::uint64_t points = 0, failures = 0, elsewhere = 0, instructions = 0;
   for (const outcome& o : all) {
     points += o.points;

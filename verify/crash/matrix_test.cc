@@ -24,7 +24,7 @@ const operation& operation_named(std::string_view name) {
 // At about so many of its points, or in a deep test at all.
 outcome try_cell(const cell& c, std::uint32_t most, std::chrono::milliseconds patience = 30s) {
   if (std::getenv("MILLRACE_DEEP") != nullptr) most = 0;
-  return run(std::vector{c}, {.jobs = 1, .most = most, .patience = patience}, [](std::uint64_t) {}).front();
+  return run(std::vector{c}, {.jobs = 1, .most = most, .patience = patience}).front();
 }
 
 // For a cell that fails.
@@ -55,7 +55,7 @@ TEST_P(SurvivingTest, NobodyIsHarmed) {
   const outcome o = try_cell(c, 32);
   EXPECT_EQ(o.broken, "");
   EXPECT_GT(o.instructions, 20u);
-  EXPECT_GT(o.points, 10u);
+  EXPECT_GT(o.points, 5u);
   for (const failed_point& f : o.failures) {
     ADD_FAILURE() << "struck at " << f.point.name() << ", " << f.where << ": " << f.wrong;
   }
@@ -147,8 +147,7 @@ TEST(MatrixTest, RepeatsAPointThatFailed) {
   const cell c{&ring_named("spin_ring"), &operation_named("try_pop"), state::full, blow::kill};
   const outcome o = try_cell(c, 15, little);
   ASSERT_FALSE(o.failures.empty());
-  const auto again =
-      run(std::vector{c}, {.jobs = 1, .only = o.failures.front().point, .patience = little}, [](std::uint64_t) {});
+  const auto again = run(std::vector{c}, {.jobs = 1, .only = o.failures.front().point, .patience = little});
   EXPECT_EQ(again.front().points, 1u);
   ASSERT_EQ(again.front().failures.size(), 1u);
   EXPECT_EQ(again.front().failures.front().wrong, o.failures.front().wrong);

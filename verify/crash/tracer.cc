@@ -21,12 +21,6 @@
 
 #include "verify/crash/actor.h"
 
-// The linker's names for where this program begins, and where its text ends.
-extern "C" {
-extern const char __executable_start;  // NOLINT(bugprone-reserved-identifier)
-extern const char etext;
-}
-
 namespace millrace::crash {
 namespace {
 
@@ -36,6 +30,7 @@ using namespace std::chrono_literals;
 constexpr auto tick = 2ms;
 constexpr auto patience = 10s;                        // with an operation that is to get somewhere
 constexpr std::size_t longest_operation = 1'000'000;  // instructions
+constexpr std::uint32_t cost_of_a_visit = 16;         // steps: how often a loop goes round may change
 
 // Interrupts a wait for a stop now and then, as waitpid knows no deadline.
 class metronome {
@@ -98,10 +93,6 @@ bool locks(long text) {
 
 bool is_call(long text) { return (text & 0xffff) == 0x050f; }  // syscall
 
-bool in_library(std::uintptr_t at) {
-  return at < reinterpret_cast<std::uintptr_t>(&__executable_start) || at >= reinterpret_cast<std::uintptr_t>(&etext);
-}
-
 void expect_mark(pid_t pid) {
   if (stop_awake(pid, [] {}) != stop::trapped) throw std::runtime_error("the process to be traced did not begin");
 }
@@ -118,16 +109,18 @@ bool set_breakpoints(pid_t pid, std::uintptr_t at) {
 }
 void clear_breakpoints(pid_t pid) { ::ptrace(PTRACE_POKEUSER, pid, offsetof(user, u_debugreg[7]), 0); }
 
-// To the instruction at `at`, which comes for the first time. False if the
-// operation ended before.
-bool run_to(pid_t pid, std::uintptr_t at, const waker& wake) {
-  if (!set_breakpoints(pid, at)) {
+// To the step. False if the operation ended before.
+bool run_to(pid_t pid, const trace::step& there, const waker& wake) {
+  if (!set_breakpoints(pid, there.at)) {
     throw std::runtime_error(std::string("cannot set a hardware breakpoint: ") + std::strerror(errno));
   }
-  ::ptrace(PTRACE_CONT, pid, nullptr, nullptr);
-  if (stop_awake(pid, wake) != stop::trapped) return false;
-  clear_breakpoints(pid);
-  return instruction(pid) == at;
+  bool comes = true;
+  for (std::uint32_t i = 0; comes && i <= there.visit; ++i) {
+    ::ptrace(PTRACE_CONT, pid, nullptr, nullptr);
+    comes = stop_awake(pid, wake) == stop::trapped && instruction(pid) == there.at;
+  }
+  clear_breakpoints(pid);  // they would outlive our tracing, and kill one that goes on
+  return comes;
 }
 
 // "mpmc_ring.h:276", or nothing if it is not known.
@@ -147,21 +140,26 @@ trace record(pid_t pid, const waker& wake, const std::function<void()>& alive) {
   expect_mark(pid);
   trace t;
   std::unordered_map<std::uintptr_t, std::uint32_t> visits;
-  std::uint32_t anchor = 0;
-  bool after_call = false;
+  onlooker others(pid);
   for (;;) {
-    const std::uintptr_t at = instruction(pid);
+    user_regs_struct now{};
+    ::ptrace(PTRACE_GETREGS, pid, nullptr, &now);
+    const std::uintptr_t at = now.rip;
+    const auto here = static_cast<std::uint32_t>(t.steps.size());
     const std::uint32_t visit = visits[at]++;
-    if (visit == 0) anchor = static_cast<std::uint32_t>(t.steps.size());
+    std::uint32_t anchor = here;
+    if (here != 0) {
+      const std::uint32_t last = t.steps.back().anchor;
+      if (cost_of_a_visit * visit > cost_of_a_visit * t.steps[last].visit + (here - last)) anchor = last;
+    }
     const long text = text_at(pid, at);
     t.steps.push_back({.at = at,
                        .visit = visit,
                        .anchor = anchor,
                        .sleeps = false,
                        .locks = locks(text),
-                       .library = in_library(at),
-                       .kernel = after_call || is_call(text)});
-    after_call = is_call(text);
+                       .kernel = is_call(text),
+                       .seen = others.look(now)});
     if (at == end_of_operation()) return t;
     if (t.steps.size() % 1000 == 0) alive();
     if (t.steps.size() > longest_operation) throw std::runtime_error("the operation to be traced does not end");
@@ -171,13 +169,14 @@ trace record(pid_t pid, const waker& wake, const std::function<void()>& alive) {
       wake();
     });
     if (s != stop::trapped) throw std::runtime_error("the operation to be traced hangs");
+    if (t.steps.back().kernel) others.find_shared_memory();
   }
 }
 
 arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& wake) {
   expect_mark(pid);
   const std::uint32_t anchor = t.steps[point.step].anchor;
-  if (anchor != 0 && !run_to(pid, t.steps[anchor].at, wake)) return arrival::elsewhere;
+  if (anchor != 0 && !run_to(pid, t.steps[anchor], wake)) return arrival::elsewhere;
   for (std::uint32_t i = anchor; i != point.step; ++i) {
     if (instruction(pid) == end_of_operation()) return arrival::elsewhere;
     ::ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr);

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "verify/crash/onlooker.h"
+
 namespace millrace::crash {
 
 // The instructions of one operation, in the order in which they were run.
@@ -17,11 +19,11 @@ struct trace {
   struct step {
     std::uintptr_t at = 0;     // the address of the instruction that comes next
     std::uint32_t visit = 0;   // how often it had come before
-    std::uint32_t anchor = 0;  // the latest step, up to this one, at which an address came for the first time
+    std::uint32_t anchor = 0;  // the step from which this one is reached the soonest, by breakpoint and single steps
     bool sleeps = false;       // this instruction enters the kernel, and sleeps there
     bool locks = false;        // it is an atomic read-modify-write
-    bool library = false;      // it is in a shared library, not in this program
-    bool kernel = false;       // it enters the kernel, or comes next after one that did
+    bool kernel = false;       // it enters the kernel
+    sight seen = sight::nothing;
   };
   std::vector<step> steps;  // the last is that of operation_ends
 };
@@ -50,7 +52,8 @@ using waker = std::function<void()>;
 extern "C" void operation_ends();
 trace record(pid_t pid, const waker& wake, const std::function<void()>& alive);
 
-// Goes to the point's anchor at full speed, with a breakpoint, and steps from there.
+// Goes to the point's anchor with a breakpoint, which is passed once for each visit
+// before, and steps from there.
 arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& wake);
 
 // Lets go of the process, which stops by SIGSTOP where it is, as if it had been
