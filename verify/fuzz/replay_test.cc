@@ -40,7 +40,7 @@ TEST(Replay, MutationsOfTheCorpus) {
   std::mt19937_64 random(1);
   const auto upto = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
   const auto scripts = corpus();
-  for (int game = 0; game != 40'000; ++game) {
+  for (int game = 0; game != 20'000; ++game) {
     script s = scripts[upto(scripts.size())];
     for (std::size_t changes = 1 + upto(8); changes != 0 && s.size() > 4; --changes) {
       const auto at = s.begin() + static_cast<std::ptrdiff_t>(upto(s.size()));
@@ -61,7 +61,7 @@ TEST(Replay, MutationsOfTheCorpus) {
 
 TEST(Replay, Noise) {
   std::mt19937_64 random(2);
-  for (int game = 0; game != 40'000; ++game) {
+  for (int game = 0; game != 20'000; ++game) {
     script s(random() % 300);
     std::generate(s.begin(), s.end(), [&] { return static_cast<std::uint8_t>(random()); });
     play(s);

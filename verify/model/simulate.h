@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -36,8 +37,11 @@ struct search {
   enum class kind { random, bounded, exhaustive } how;
   std::uint64_t amount;
   std::uint64_t most = ~std::uint64_t{0};
+  std::uint64_t deep = 0;  // at random: at least so many in a deep search
 };
-inline search random_executions(std::uint64_t count) { return {search::kind::random, count}; }
+inline search random_executions(std::uint64_t count, std::uint64_t deep = 0) {
+  return {.how = search::kind::random, .amount = count, .deep = deep};
+}
 inline search preemptions(unsigned most) { return {search::kind::bounded, most}; }
 inline search exhaustive() { return {search::kind::exhaustive, 0}; }
 
@@ -49,7 +53,7 @@ inline search sooner(search s) {
 
 // What --config=deep does instead: minutes for seconds.
 inline search deeper(search s) {
-  if (s.how == search::kind::random) s.amount *= 20;
+  if (s.how == search::kind::random) s.amount = std::max(5 * s.amount, s.deep);
   if (s.how == search::kind::bounded) s.amount += 1, s.most = 15'000'000;
   return s;
 }
