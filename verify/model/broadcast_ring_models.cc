@@ -112,7 +112,7 @@ class broadcasting : public scenario {
         laps_(s.laps),
         parts_(parts),
         members_(threads() + 1) {
-    EXPECT_LE(Ring::bytes(shape_), sizeof(bytes_));
+    expect(Ring::bytes(shape_) <= sizeof(bytes_), "the ring has room");
   }
 
   void before() override {

@@ -230,7 +230,7 @@ class programs : public scenario {
             std::ranges::find(programs_, thread_program::fate::lives, &thread_program::fate) - programs_.begin())),
         memory_(s.capacity, threads() + dead_before() + s.asking + (s.capacity == 0 ? s.stored : 0),
                 s.drops ? millrace::delivery::drop : millrace::delivery::redeliver) {
-    EXPECT_LT(witness_, threads()) << "somebody has to live";
+    expect(witness_ < threads(), "somebody lives");
     promise_.drops = s.drops;
   }
 

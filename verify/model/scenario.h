@@ -2,8 +2,6 @@
 #ifndef MILLRACE_VERIFY_MODEL_SCENARIO_H_
 #define MILLRACE_VERIFY_MODEL_SCENARIO_H_
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -52,7 +50,7 @@ class congregation {
 
  public:
   explicit congregation(std::uint32_t members) : members_(members) {
-    EXPECT_LE(roster::bytes(members), sizeof(bytes_));
+    expect(roster::bytes(members) <= sizeof(bytes_), "the members have room");
   }
 
   void construct() {
@@ -105,9 +103,9 @@ class ring_memory {
               millrace::delivery on_death = millrace::delivery::redeliver)
       : geometry_{capacity, members, on_death}, members_(members) {
     if constexpr (millrace::ring<Ring>) {
-      EXPECT_EQ(Ring::refuse(geometry_), "");
+      expect(Ring::refuse(geometry_).empty(), "the ring has a shape that it can have");
     }
-    EXPECT_LE(Ring::bytes(geometry_) + behind, sizeof(bytes_));
+    expect(Ring::bytes(geometry_) + behind <= sizeof(bytes_), "the ring has room");
     std::fill_n(bytes_ + Ring::bytes(geometry_), behind, untouched);
   }
   void construct(bool bereft = false) {

@@ -1,5 +1,7 @@
 #include "verify/model/simulate.h"
 
+#include <gtest/gtest.h>
+
 #include <cstdio>
 #include <limits>
 
@@ -187,6 +189,8 @@ std::string execution_after(const std::string& at) {
   for (const choice& c : path) next << c.of << " " << c.taken << " " << c.why << " ";
   return next.str();
 }
+
+void expect(bool holds, const char* what) { EXPECT_TRUE(holds) << what; }
 
 outcome expect_clean(scenario& s, const search& how) {
   outcome o = simulate_and_report(s, how);

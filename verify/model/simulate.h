@@ -2,8 +2,6 @@
 #ifndef MILLRACE_VERIFY_MODEL_SIMULATE_H_
 #define MILLRACE_VERIFY_MODEL_SIMULATE_H_
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -84,7 +82,9 @@ stop run_on(scenario& s, const search& how, const std::string& from);
 // failure that came early, all executions that begin in the same way are skipped.
 std::string execution_after(const std::string& at);
 
-// For GoogleTest. Both leave the number of executions in the test's output.
+// For GoogleTest, which is no part of what every model compiles. Those of a search leave
+// the number of its executions in the test's output.
+void expect(bool holds, const char* what);
 outcome expect_clean(scenario& s, const search& how);
 inline outcome expect_clean(scenario&& s, const search& how) { return expect_clean(s, how); }
 void expect_caught(scenario&& s, const search& how, verdict expected);
