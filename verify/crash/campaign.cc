@@ -96,6 +96,7 @@ class worker {
       instructions += static_cast<std::uint32_t>(a.what.steps.size() - 1);
       all += chosen(a, c.how).size();
     }
+    if (all == 0) throw std::runtime_error("the operation has no such point");
     say({.what = message::kind::begun, .cell = i, .number = instructions});
     std::size_t failures = 0;
     std::size_t passed_over = 0;
@@ -121,9 +122,10 @@ class worker {
 
   std::vector<kill_point> chosen(const act& a, blow how) const {
     if (!how_.only) return how_.each ? all_points(a.what) : points(a.what, how);
-    if (how_.only->before != a.before) return {};
-    if (how_.only->at.step < a.what.steps.size()) return {how_.only->at};
-    throw std::runtime_error("the operation has only " + std::to_string(a.what.steps.size() - 1) + " instructions");
+    const kill_point& at = how_.only->at;
+    const bool here = how_.only->before == a.before && at.step < a.what.steps.size();
+    if (!here || (at.asleep && !a.what.steps[at.step].sleeps)) return {};
+    return {at};
   }
 
   const std::string& where(std::uintptr_t at) {
@@ -238,7 +240,7 @@ class crew {
 std::vector<outcome> run(std::span<const cell> cells, const request& how,
                          const std::function<void(const progress&)>& tell) {
   std::vector<outcome> all;
-  for (const cell& c : cells) all.push_back({.what = c});
+  for (const cell& c : cells) all.push_back({.what = c, .broken = "nobody has come to it"});
   progress made;
   const auto done = [&](const outcome& o) {
     ++made.cells;
@@ -275,6 +277,7 @@ std::vector<outcome> run(std::span<const cell> cells, const request& how,
         done(o);
         break;
       case message::kind::finished:
+        o.broken.clear();
         done(o);
         break;
     }

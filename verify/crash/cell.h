@@ -88,7 +88,7 @@ struct finding {
 play rehearse(const cell& c, const std::function<void()>& alive);
 
 // Where to strike, so that every instruction is shown: before each that others can
-// see, the first eight times that it comes; after the last one; and wherever the
+// see, the first eight times that it comes and the last; after the last one; and wherever the
 // operation sleeps. What is struck between two of these leaves to the others what it
 // would leave at the second one.
 std::vector<kill_point> points(const trace& t, blow how);
@@ -96,7 +96,8 @@ std::vector<kill_point> points(const trace& t, blow how);
 // Before each, whether others can see it or not; and as above where it sleeps.
 std::vector<kill_point> all_points(const trace& t);
 
-// Strikes there, lets the survivors go on, and settles the accounts. What has not
+// Strikes there, lets the survivors go on, and settles the accounts: of one that is killed
+// twice, as whoever comes afterwards has a place of its own or takes that of the dead. What has not
 // happened after `patience` never will.
 finding strike(const cell& c, const play& p, const act& a, const kill_point& point, std::chrono::milliseconds patience);
 

@@ -274,7 +274,9 @@ constexpr std::array table{
     type<growing_ring<parcel, chunk_by_chunk>>(),
     type<semaphore_ring<parcel>>(),
     type<mpmc_ring<parcel>>(),
+    type<mpmc_ring<parcel>>({.name = "mpmc_drop", .options = {.on_death = delivery::drop}}),
     type<rendezvous_ring<parcel>>(),
+    type<rendezvous_ring<parcel>>({.name = "rendezvous_drop", .options = {.on_death = delivery::drop}}),
     // A push is reserve and commit, a pop is peek and release: in place is no other row.
     ring_type{.name = "byte_channel",
               .one_to_one = false,
