@@ -58,6 +58,12 @@ class operative {
       case verb::leave:
         seat_.reset();
         return answer(status::ok, 1);
+      case verb::join_again:
+        second_ = ring_->attach(o.receives);
+        return answer(second_ != nullptr ? status::ok : status::full, second_ != nullptr ? 1 : 0);
+      case verb::leave_again:
+        second_.reset();
+        return answer(status::ok, 1);
       case verb::try_push: {
         const status s = seat_->try_push(all[0]);
         return answer(s, s == status::ok ? 1 : 0);
@@ -165,6 +171,7 @@ class operative {
   segment* ring_;
   mailbox& mail_;
   std::unique_ptr<seat> seat_;
+  std::unique_ptr<seat> second_;
 };
 
 [[noreturn]] void act(const workplace& at, mailbox& mail, pid_t director, bool traced) {
@@ -222,10 +229,15 @@ bool actor::finish(std::chrono::milliseconds within) {
   }
 }
 
+pid_t actor::halt_keeper() { return keeper_ = crash::halt_keeper(pid_); }
+
 void actor::die() {
   if (pid_ <= 0) return;
   ::kill(pid_, SIGKILL);
   int how = 0;
+  // A thread that is traced holds up its process's end until its tracer has heard of its own.
+  while (keeper_ > 0 && (::waitpid(keeper_, &how, __WALL) == keeper_ ? !WIFSIGNALED(how) : errno == EINTR)) {
+  }
   // A tracee may report stops before its death.
   while (::waitpid(pid_, &how, __WALL) == pid_ ? !WIFSIGNALED(how) && !WIFEXITED(how) : errno == EINTR) {
   }

@@ -19,8 +19,10 @@ namespace millrace::crash {
 inline constexpr std::uint64_t seed = 7;  // of all messages
 
 enum class verb : std::uint8_t {
-  join,   // attach
-  leave,  // let the handle go
+  join,         // attach
+  leave,        // let the handle go
+  join_again,   // attach once more
+  leave_again,  // let that one go
   try_push,
   try_push_n,
   push,  // with an end to its patience, if it has one
@@ -91,12 +93,16 @@ class actor {
   bool finish(std::chrono::milliseconds within);  // the same, waiting for it
   const mailbox& mail() const { return mail_; }
 
+  // Stops its keeper, for the caller's thread to trace: see halt_keeper.
+  pid_t halt_keeper();
+
   void die();  // by SIGKILL
 
  private:
   std::string name_;
   mailbox& mail_;
   pid_t pid_;
+  pid_t keeper_ = -1;  // where it is traced
 };
 
 // Whether the process sleeps in the kernel until somebody wakes it.

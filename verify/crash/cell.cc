@@ -51,6 +51,10 @@ constexpr std::array table{
     operation{"close+sleeper", verb::close, 1, true},
     operation{"join", verb::join},
     operation{"leave", verb::leave},
+    operation{.name = "keeper-joins", .what = verb::join_again, .by_keeper = true},
+    operation{.name = "keeper-leaves", .what = verb::leave_again, .by_keeper = true},
+    operation{.name = "keeper-settles-push", .what = verb::join_again, .dead = verb::try_push, .by_keeper = true},
+    operation{.name = "keeper-settles-pop", .what = verb::join_again, .dead = verb::try_pop, .by_keeper = true},
     operation{.name = "create", .what = verb::create},
     operation{.name = "create_sysv", .what = verb::create, .sysv = true},
     operation{.name = "drain-after-push", .what = verb::drain, .dead = verb::try_push},
@@ -167,6 +171,7 @@ struct setting {
 std::vector<setting> settings(const cell& c) {
   std::vector<setting> all{{}};
   if (c.how != blow::kill || c.ring->rendezvous) return all;
+  if (c.what->by_keeper && c.what->dead) return {{.crowded = true}};
   all.push_back({.crowded = true});
   if (c.ring->broadcasts) all.push_back({.crowded = true, .fresh_receives = false});
   return all;
@@ -186,6 +191,7 @@ class scene {
     come(old_, survivors);
     go_round();
     if (c_.what->what != verb::join) come(*victim_, victim_consumer, receives(c_.what->what));
+    if (c_.what->what == verb::leave_again) obey(*victim_, {.what = verb::join_again}, "joining again");
     if (c_.what->dead) {
       first_.emplace("the first victim", at_, mail_[4], true);
       come(*first_, firsts_consumer, pops(*c_.what->dead));
@@ -196,6 +202,7 @@ class scene {
     if (c_.what->sleeper) put_to_sleep();
     if (!c_.what->dead) return;
     first_->tell({.what = *c_.what->dead, .producer = firsts, .traced = true});
+    await_mark(first_->pid());
   }
   scene(const scene&) = delete;
   scene& operator=(const scene&) = delete;
@@ -221,14 +228,22 @@ class scene {
   void begin(std::chrono::milliseconds patience) {
     patience_ = patience;
     books_.senders[victims].begun = pushes(c_.what->what) ? c_.what->count : 0;
+    if (c_.what->by_keeper) struck_ = victim_->halt_keeper();
     victim_->tell({.what = c_.what->what,
                    .count = c_.what->count,
                    .producer = victims,
-                   .traced = true,
+                   .traced = !c_.what->by_keeper,
                    .patience = c_.what->what == verb::drain ? for_preparations : -1ms});
+    if (c_.what->by_keeper) {
+      await_sleep(*victim_, "the victim does not wait for its keeper");
+    } else {
+      struck_ = victim_->pid();
+      await_mark(struck_);
+    }
   }
 
-  pid_t victim() const { return victim_->pid(); }
+  // The thread that performs the operation, stopped where that begins.
+  pid_t struck() const { return struck_; }
 
   // Takes away, or brings, what a victim sleeps for.
   void wake_victim() {
@@ -288,6 +303,8 @@ class scene {
 
   static std::uint32_t places(const cell& c, bool crowded) {
     const std::uint32_t survivor_and_victim = 2;
+    // The keeper settles what the dead one held where there is no other place.
+    if (c.what->by_keeper) return survivor_and_victim + 1 + (crowded || c.what->dead ? 0 : 2);
     const std::uint32_t others = (sleeper_of(c) != sleeper::none ? 1 : 0) + (c.what->dead ? 1 : 0);
     return survivor_and_victim + (crowded ? others : 2);
   }
@@ -385,9 +402,13 @@ class scene {
     come(*sleeper_, sleeper_consumer, popper);
     sleeper_->tell({.what = popper ? verb::pop : verb::push, .producer = sleepers});
     books_.senders[sleepers].begun = popper ? 0 : 1;
+    await_sleep(*sleeper_, "the sleeper does not fall asleep");
+  }
+
+  void await_sleep(const actor& who, const char* otherwise) const {
     const deadline until = deadline::after(patience_);
-    while (!asleep(sleeper_->pid())) {
-      if (deadline::clock::now() >= until.when()) throw failure{"the sleeper does not fall asleep"};
+    while (!asleep(who.pid())) {
+      if (deadline::clock::now() >= until.when()) throw failure{otherwise};
       std::this_thread::yield();
     }
   }
@@ -589,7 +610,7 @@ class scene {
           fmt::format("there is room for {} of {} messages; one more push says {}", room, most, to_string(more))};
     }
     drained(old_, drain_all(), status::empty);
-    if (c_.what->what == verb::join || c_.what->what == verb::leave) count_places();
+    if (c_.what->what == verb::join || c_.what->what == verb::leave || c_.what->by_keeper) count_places();
   }
 
   // Whoever was killed in close may have closed the ring or not; the next one does.
@@ -617,6 +638,7 @@ class scene {
 
   const cell& c_;
   const setting in_;
+  pid_t struck_ = -1;
   const std::uint32_t members_;
   std::chrono::milliseconds patience_ = for_preparations;
   books books_;
@@ -643,6 +665,8 @@ bool possible(const cell& c) {
   if (is_batch(c.what->what) && !c.ring->batches) return false;
   if (selects(c.what->what) && !c.ring->selects) return false;
   if (c.what->creates()) return c.from == state::empty;
+  // A byte_channel takes two places at once. And a keeper is killed only.
+  if (c.what->by_keeper && (c.ring->places != 1 || c.how == blow::stop)) return false;
   // It is always empty, and full; and who was killed in a try has left nothing.
   if (c.ring->rendezvous) return c.from == state::empty && !c.what->dead;
   if (c.what->dead) {
@@ -683,7 +707,7 @@ play rehearse(const cell& c, const std::function<void()>& alive) try {
   const auto perform = [&](scene& s) {
     s.begin(for_preparations);
     return record(
-        s.victim(), [&] { s.wake_victim(); }, alive);
+        s.struck(), [&] { s.wake_victim(); }, alive, c.what->by_keeper);
   };
   play p;
   scene s(c);
@@ -747,7 +771,7 @@ finding strike_in(const setting& in, const cell& c, const play& p, const act& a,
     scene s(c, in);
     if (c.what->dead) s.kill_first(p.first, a.before);
     s.begin(patience);
-    const arrival got = go_to(s.victim(), a.what, point, [&] { s.wake_victim(); });
+    const arrival got = go_to(s.struck(), a.what, point, [&] { s.wake_victim(); });
     if (got == arrival::hung) throw failure{"the victim does not get there"};
     f.elsewhere = got == arrival::elsewhere;
     c.how == blow::kill ? s.kill() : s.stop();

@@ -40,6 +40,7 @@ struct operation {
   bool sleeper = false;        // one that waits for what the operation brings about
   std::optional<verb> dead{};  // another was killed in this before: the victim recovers
   bool sysv = false;           // creates a System V segment, not a POSIX one
+  bool by_keeper = false;      // the thread that is struck is the victim's keeper
 
   bool creates() const { return what == verb::create; }
 };

@@ -89,6 +89,10 @@ INSTANTIATE_TEST_SUITE_P(Matrix, SurvivingTest,
                                          named_cell{"mpmc_ring", "peek-after-pop", state::one, blow::kill},
                                          named_cell{"mpmc_ring", "leave", state::one, blow::kill},
                                          named_cell{"mpmc_ring", "select_pop", state::empty, blow::stop},
+                                         named_cell{"mpmc_ring", "keeper-joins", state::one, blow::kill},
+                                         named_cell{"mpmc_ring", "keeper-leaves", state::one, blow::kill},
+                                         named_cell{"mpmc_ring", "keeper-settles-push", state::one, blow::kill},
+                                         named_cell{"mpmc_drop", "try_pop", state::one, blow::kill},
                                          named_cell{"rendezvous_ring", "push", state::empty, blow::kill},
                                          named_cell{"rendezvous_ring", "pop", state::empty, blow::kill},
                                          named_cell{"rendezvous_ring", "push+sleeper", state::empty, blow::kill},
@@ -152,6 +156,16 @@ TEST(MatrixTest, RepeatsAPointThatFailed) {
   ASSERT_EQ(again.front().failures.size(), 1u);
   EXPECT_EQ(again.front().failures.front().wrong, o.failures.front().wrong);
   EXPECT_EQ(again.front().failures.front().where, o.failures.front().where);
+}
+
+TEST(MatrixTest, RefusesAPointThatTheOperationHasNot) {
+  const cell c{&ring_named("mpmc_ring"), &operation_named("try_push"), state::one, blow::kill};
+  for (const strike_point& none : {strike_point{.at = {99'999, false}}, strike_point{.at = {5, true}},
+                                   strike_point{.before = 3, .at = {5, false}}}) {
+    const outcome o = run(std::vector{c}, {.jobs = 1, .only = none}).front();
+    EXPECT_EQ(o.points, 0u) << none.name();
+    EXPECT_NE(o.broken, "") << none.name();
+  }
 }
 
 // While the spin lock's holder is merely stopped, nobody is harmed.

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
@@ -14,9 +15,13 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <string_view>
+#include <thread>
 #include <unordered_map>
 
 #include "verify/crash/actor.h"
@@ -93,10 +98,6 @@ bool locks(long text) {
 
 bool is_call(long text) { return (text & 0xffff) == 0x050f; }  // syscall
 
-void expect_mark(pid_t pid) {
-  if (stop_awake(pid, [] {}) != stop::trapped) throw std::runtime_error("the process to be traced did not begin");
-}
-
 std::uintptr_t end_of_operation() { return reinterpret_cast<std::uintptr_t>(&operation_ends); }
 
 // Breakpoints of the processor's, which are this thread's alone: others of its
@@ -110,14 +111,14 @@ bool set_breakpoints(pid_t pid, std::uintptr_t at) {
 void clear_breakpoints(pid_t pid) { ::ptrace(PTRACE_POKEUSER, pid, offsetof(user, u_debugreg[7]), 0); }
 
 // To the step. False if the operation ended before.
-bool run_to(pid_t pid, const trace::step& there, const waker& wake) {
+bool run_to(pid_t pid, const trace::step& there, const std::function<stop()>& next) {
   if (!set_breakpoints(pid, there.at)) {
     throw std::runtime_error(std::string("cannot set a hardware breakpoint: ") + std::strerror(errno));
   }
   bool comes = true;
   for (std::uint32_t i = 0; comes && i <= there.visit; ++i) {
     ::ptrace(PTRACE_CONT, pid, nullptr, nullptr);
-    comes = stop_awake(pid, wake) == stop::trapped && instruction(pid) == there.at;
+    comes = next() == stop::trapped && instruction(pid) == there.at;
   }
   clear_breakpoints(pid);  // they would outlive our tracing, and kill one that goes on
   return comes;
@@ -136,9 +137,32 @@ std::string file_and_line(const std::string& path) {
   asm volatile("");  // else it would have no effect, and not be called
 }
 
-trace record(pid_t pid, const waker& wake, const std::function<void()>& alive) {
-  expect_mark(pid);
+void await_mark(pid_t pid) {
+  if (stop_awake(pid, [] {}) != stop::trapped) throw std::runtime_error("the process to be traced did not begin");
+}
+
+pid_t halt_keeper(pid_t pid) {
+  for (const auto& thread : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
+    std::string name;
+    std::getline(std::ifstream(thread.path() / "comm"), name);
+    if (name != "millrace keeper") continue;
+    const pid_t keeper = std::stoi(thread.path().filename());
+    for (const auto until = clock::now() + patience; !asleep(keeper);) {
+      if (clock::now() >= until) throw std::runtime_error("the keeper does not fall asleep");
+      std::this_thread::yield();
+    }
+    if (::ptrace(PTRACE_SEIZE, keeper, nullptr, nullptr) != 0 ||
+        ::ptrace(PTRACE_INTERRUPT, keeper, nullptr, nullptr) != 0 || next_stop(keeper) != stop::trapped) {
+      throw std::runtime_error(std::string("cannot trace the keeper: ") + std::strerror(errno));
+    }
+    return keeper;
+  }
+  throw std::runtime_error("the process to be traced has no keeper");
+}
+
+trace record(pid_t pid, const waker& wake, const std::function<void()>& alive, bool by_keeper) {
   trace t;
+  t.by_keeper = by_keeper;
   std::unordered_map<std::uintptr_t, std::uint32_t> visits;
   onlooker others(pid);
   for (;;) {
@@ -164,23 +188,30 @@ trace record(pid_t pid, const waker& wake, const std::function<void()>& alive) {
     if (t.steps.size() % 1000 == 0) alive();
     if (t.steps.size() > longest_operation) throw std::runtime_error("the operation to be traced does not end");
     ::ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr);
-    const stop s = stop_awake(pid, [&] {
-      t.steps.back().sleeps = true;
+    const auto falls_asleep = [&] { t.steps.back().sleeps = true; };
+    const stop s = by_keeper ? next_stop(pid) : stop_awake(pid, [&] {
+      falls_asleep();
       wake();
     });
+    if (s == stop::asleep && by_keeper) {
+      falls_asleep();
+      return t;
+    }
     if (s != stop::trapped) throw std::runtime_error("the operation to be traced hangs");
     if (t.steps.back().kernel) others.find_shared_memory();
   }
 }
 
 arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& wake) {
-  expect_mark(pid);
+  const auto next = [&] { return t.by_keeper ? next_stop(pid) : stop_awake(pid, wake); };
   const std::uint32_t anchor = t.steps[point.step].anchor;
-  if (anchor != 0 && !run_to(pid, t.steps[anchor], wake)) return arrival::elsewhere;
+  if (anchor != 0 && !run_to(pid, t.steps[anchor], next)) return arrival::elsewhere;
   for (std::uint32_t i = anchor; i != point.step; ++i) {
     if (instruction(pid) == end_of_operation()) return arrival::elsewhere;
     ::ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr);
-    if (stop_awake(pid, wake) != stop::trapped) return arrival::hung;
+    const stop s = next();
+    if (s == stop::asleep) return arrival::elsewhere;
+    if (s == stop::hung) return arrival::hung;
   }
   if (instruction(pid) != t.steps[point.step].at) return arrival::elsewhere;
   if (!point.asleep) return arrival::there;

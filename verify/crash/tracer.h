@@ -25,7 +25,8 @@ struct trace {
     bool kernel = false;       // it enters the kernel
     sight seen = sight::nothing;
   };
-  std::vector<step> steps;  // the last is that of operation_ends
+  std::vector<step> steps;  // the last is that of operation_ends, or the one in which it sleeps
+  bool by_keeper = false;   // it ends asleep
 };
 
 // A point at which to strike: before a step, or in the middle of it, asleep.
@@ -44,13 +45,20 @@ enum class arrival : std::uint8_t {
 using waker = std::function<void()>;
 
 // The process `pid` is our child, asked us to trace it, and is about to run into
-// an int3; its operation ends where it calls `operation_ends`. Both functions
+// an int3: waits until it has. Its operation ends where it calls `operation_ends`.
+void await_mark(pid_t pid);
+
+// Stops the process's keeper where it sleeps, and traces that thread from here on. Its
+// operation is what it is asked next, and ends where it sleeps again.
+pid_t halt_keeper(pid_t pid);
+
+// Of such a process, or of a keeper's thread, that has stopped there. Both functions
 // leave it stopped, or asleep if that is the point.
 //
 // `record` steps through the operation, which on a busy machine can take minutes, and calls `alive` now and
 // then. Throws std::runtime_error if it does not end.
 extern "C" void operation_ends();
-trace record(pid_t pid, const waker& wake, const std::function<void()>& alive);
+trace record(pid_t pid, const waker& wake, const std::function<void()>& alive, bool by_keeper = false);
 
 // Goes to the point's anchor with a breakpoint, which is passed once for each visit
 // before, and steps from there.
