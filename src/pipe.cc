@@ -14,6 +14,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "millrace/process.h"
 #include "refusal.h"
 
 namespace millrace {
@@ -90,7 +91,8 @@ result<descriptor> open_fifo(const std::string& path, int how) {
 
 }  // namespace
 
-pipe_sender::pipe_sender(descriptor file) noexcept : file_(std::move(file)), self_(number_of_its_own()) {}
+pipe_sender::pipe_sender(descriptor file) noexcept
+    : file_(std::move(file)), self_(number_of_its_own()), drawn_in_(forks()) {}
 
 result<pipe_sender> pipe_sender::open(const std::string& path) {
   auto file = open_fifo(path, O_WRONLY);
@@ -105,6 +107,10 @@ result<pipe_sender> pipe_sender::duplicate() const {
 }
 
 status pipe_sender::send(std::span<const std::byte> message, deadline until) noexcept {
+  if (drawn_in_ != forks()) {
+    self_ = number_of_its_own();
+    drawn_in_ = forks();
+  }
   packet p;
   p.about = {static_cast<std::uint32_t>(message.size()), 0, self_, number_++};
   for (std::size_t sent = 0;;) {

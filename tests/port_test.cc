@@ -369,6 +369,41 @@ TEST(Pipe, ForgetsWhatADeadSenderHasLeftUndone) {
   EXPECT_TRUE(m.whole());
 }
 
+// Through the end itself, not one each: a child is another sender than its parent, its siblings and its own child.
+TEST(Pipe, ChildrenSendThroughTheEndThatTheyInherit) {
+  constexpr std::uint32_t children = 3;
+  constexpr std::uint32_t each = 100;
+  auto ends = pipe<volume>::create(4);
+  ASSERT_TRUE(ends);
+  std::optional out(std::move(ends->out));
+  volume m;
+  ASSERT_EQ(out->push(m), status::ok);
+  ASSERT_EQ(ends->in.pop(m), status::ok);
+  const auto send = [&out](std::uint32_t from) {
+    for (std::uint32_t i = 0; i != each; ++i) {
+      if (out->push(volume::make(from, i)) != status::ok) return false;
+    }
+    return true;
+  };
+  std::vector<child> senders;
+  for (std::uint32_t from = 0; from != children; ++from) {
+    senders.emplace_back([&send, from] {
+      child another([&] { return send(children + from); });
+      return send(from) && another.succeeded();
+    });
+  }
+  out.reset();
+  std::vector<std::uint32_t> next(2 * children, 0);
+  for (std::uint32_t i = 0; i != 2 * children * each; ++i) {
+    ASSERT_EQ(ends->in.pop_for(m, 60s), status::ok) << i;
+    ASSERT_TRUE(m.whole()) << i;
+    ASSERT_LT(m.from, 2 * children);
+    ASSERT_EQ(m.number, next[m.from]++);
+  }
+  EXPECT_EQ(ends->in.pop(m), status::closed);
+  for (child& c : senders) EXPECT_TRUE(c.succeeded());
+}
+
 // A SIGPIPE that was pending before is not taken away, and none is left behind.
 TEST(Pipe, LeavesTheProcesssSignalsAlone) {
   EXPECT_TRUE(child([] {

@@ -25,8 +25,9 @@ namespace millrace {
 //
 //   [ bytes of the message | offset of these | sender | number of the message | up to 4,072 bytes ]
 //
-// so that many may send messages of any size at once, and one that is killed in the
-// midst of a message leaves only packets that make none, which the receiver forgets.
+// so that many may send messages of any size at once, also children of fork through the
+// end that they inherit, and one that is killed in the midst of a message leaves only
+// packets that make none, which the receiver forgets.
 //
 // `closed`: there is nobody at the other end any more (and, to the receiver, nothing left);
 // a sender is not killed by SIGPIPE. `corrupt`: what came is no packet of a message of
@@ -51,6 +52,7 @@ class pipe_sender {
 
   descriptor file_;
   std::uint64_t self_;
+  std::uint32_t drawn_in_;    // forks() when self_ was drawn: a child is another sender
   std::uint64_t number_ = 0;  // of the next message
 };
 
