@@ -14,7 +14,8 @@ namespace millrace {
 descriptor::descriptor(descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
 
 descriptor& descriptor::operator=(descriptor&& other) noexcept {
-  std::swap(number_, other.number_);
+  descriptor taken(std::move(other));
+  std::swap(number_, taken.number_);  // what it had is closed now, and not when `other` goes
   return *this;
 }
 

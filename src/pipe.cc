@@ -120,10 +120,10 @@ status pipe_sender::send(std::span<const std::byte> message, deadline until) noe
     if (write_quietly(file_.number(), &p, sizeof(heading) + n) >= 0) {
       sent += n;
       if (sent == message.size()) return status::ok;
-    } else if (errno == EPIPE) {
+    } else if (errno == EAGAIN) {
+      if (!file_.await(POLLOUT, until)) return status::timed_out;
+    } else if (errno != EINTR) {
       return status::closed;
-    } else if (errno == EAGAIN && !file_.await(POLLOUT, until)) {
-      return status::timed_out;
     }
   }
 }
@@ -163,12 +163,13 @@ status pipe_receiver::receive(std::span<std::byte> message, deadline until) noex
   packet p;
   for (;;) {
     const ssize_t got = ::read(file_.number(), &p, sizeof p);
-    if (got < 0 && errno == EAGAIN && !file_.await(POLLIN, until)) return status::timed_out;
-    if (got == 0) {
-      if (file_.hung_up()) return status::closed;
-      if (!file_.await(POLLIN, until)) return status::timed_out;  // nobody has come yet
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno != EAGAIN) return status::closed;
+    if (got == 0 && file_.hung_up()) return status::closed;
+    if (got <= 0) {  // there is nothing, or nobody has come yet
+      if (!file_.await(POLLIN, until)) return status::timed_out;
+      continue;
     }
-    if (got <= 0) continue;
     const std::size_t n = static_cast<std::size_t>(got) - std::min(static_cast<std::size_t>(got), sizeof(heading));
     const heading& about = p.about;
     if (static_cast<std::size_t>(got) < sizeof(heading) || about.bytes != message.size() ||

@@ -102,8 +102,9 @@ status posix_mq_end::send(std::span<const std::byte> message, deadline until) no
     if (::mq_send(queue_.number(), reinterpret_cast<const char*>(message.data()), message.size(), priority) == 0) {
       return status::ok;
     }
-    if (errno == EAGAIN && !queue_.await(POLLOUT, until)) return status::timed_out;
-    if (errno == EBADF || errno == EINVAL || errno == EMSGSIZE) return status::corrupt;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return status::closed;
+    if (!queue_.await(POLLOUT, until)) return status::timed_out;
   }
 }
 
@@ -113,8 +114,9 @@ status posix_mq_end::receive(std::span<std::byte> message, deadline until) noexc
         ::mq_receive(queue_.number(), reinterpret_cast<char*>(message.data()), message.size(), &priority_);
     if (got == static_cast<ssize_t>(message.size())) return status::ok;
     if (got >= 0) return status::corrupt;
-    if (errno == EAGAIN && !queue_.await(POLLIN, until)) return status::timed_out;
-    if (errno == EBADF || errno == EINVAL || errno == EMSGSIZE) return status::corrupt;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return status::closed;
+    if (!queue_.await(POLLIN, until)) return status::timed_out;
   }
 }
 

@@ -43,9 +43,9 @@ result<seqpacket_end> seqpacket_end::duplicate() const {
 status seqpacket_end::send(std::span<const std::byte> message, deadline until) noexcept {
   for (;;) {
     if (::send(socket_.number(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return status::ok;
-    if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return status::closed;
-    if (errno == EAGAIN && !socket_.await(POLLOUT, until)) return status::timed_out;
-    if (errno == EMSGSIZE || errno == EBADF) return status::corrupt;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return status::closed;
+    if (!socket_.await(POLLOUT, until)) return status::timed_out;
   }
 }
 
@@ -53,10 +53,11 @@ status seqpacket_end::receive(std::span<std::byte> message, deadline until) noex
   for (;;) {
     const ssize_t got = ::recv(socket_.number(), message.data(), message.size(), MSG_DONTWAIT | MSG_TRUNC);
     if (got == static_cast<ssize_t>(message.size())) return status::ok;
-    if (got == 0 || (got < 0 && errno == ECONNRESET)) return status::closed;
+    if (got == 0) return status::closed;
     if (got > 0) return status::corrupt;
-    if (errno == EAGAIN && !socket_.await(POLLIN, until)) return status::timed_out;
-    if (errno == EBADF) return status::corrupt;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return status::closed;
+    if (!socket_.await(POLLIN, until)) return status::timed_out;
   }
 }
 

@@ -80,18 +80,20 @@ result<sysv_mq_end> sysv_mq_end::open(std::int32_t key, std::size_t message_byte
 }
 
 status sysv_mq_end::send(std::span<const std::byte> message, deadline until) noexcept {
+  if (let_go()) return status::closed;
   constexpr long type = 1;
   std::memcpy(copy_.data(), &type, sizeof type);
   std::memcpy(copy_.data() + sizeof type, message.data(), message.size());
   for (;;) {
     if (::msgsnd(queue_, copy_.data(), message.size(), until.is_never() ? 0 : IPC_NOWAIT) == 0) return status::ok;
-    if (errno == EIDRM || errno == EINVAL) return status::closed;
-    if (errno == EAGAIN && !await_a_little(until)) return status::timed_out;
-    if (errno == EACCES || errno == EFAULT) return status::corrupt;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return status::closed;
+    if (!await_a_little(until)) return status::timed_out;
   }
 }
 
 status sysv_mq_end::receive(std::span<std::byte> message, deadline until) noexcept {
+  if (let_go()) return status::closed;
   for (;;) {
     const ssize_t got = ::msgrcv(queue_, copy_.data(), message.size(), 0, until.is_never() ? 0 : IPC_NOWAIT);
     if (got == static_cast<ssize_t>(message.size())) {
@@ -99,13 +101,13 @@ status sysv_mq_end::receive(std::span<std::byte> message, deadline until) noexce
       return status::ok;
     }
     if (got >= 0) return status::corrupt;
-    if (errno == EIDRM || errno == EINVAL) return status::closed;
-    if (errno == ENOMSG && !await_a_little(until)) return status::timed_out;
+    if (errno == EINTR) continue;
     if (errno == E2BIG) {  // another program's: thrown away
       (void)::msgrcv(queue_, copy_.data(), message.size(), 0, IPC_NOWAIT | MSG_NOERROR);
       return status::corrupt;
     }
-    if (errno == EACCES || errno == EFAULT) return status::corrupt;
+    if (errno != ENOMSG) return status::closed;
+    if (!await_a_little(until)) return status::timed_out;
   }
 }
 

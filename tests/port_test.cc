@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,6 +22,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -342,6 +345,82 @@ TYPED_TEST(PortTest, ASenderThatWaitsForRoomHearsThatNobodyIsLeft) {
   EXPECT_TRUE(sender.succeeded());
 }
 
+template <class P>
+class KernelPortTest : public PortTest<P> {
+ protected:
+  // In a process of its own, as what is to be shown is that no call goes on for ever.
+  void expect_in_time(std::function<bool()> body) { EXPECT_TRUE(child(std::move(body)).succeeded(10s)); }
+};
+
+using kernel_ports =
+    testing::Types<pipe_port<note>, fifo_port<note>, posix_mq_port<note>, sysv_mq_port<note>, seqpacket_port<note>>;
+
+struct kernel_port_name {
+  template <class P>
+  static std::string GetName(int i) {
+    static constexpr const char* names[] = {"pipe", "fifo", "posix_mq", "sysv_mq", "seqpacket"};
+    return names[i];
+  }
+};
+
+TYPED_TEST_SUITE(KernelPortTest, kernel_ports, kernel_port_name);
+
+template <class Sender>
+bool sends_nothing(Sender& out) {
+  const typename Sender::value_type m{};
+  return out.try_push(m) == status::closed && out.push_for(m, 1h) == status::closed && out.push(m) == status::closed;
+}
+
+template <class Receiver>
+bool receives_nothing(Receiver& in) {
+  typename Receiver::value_type m;
+  return in.try_pop(m) == status::closed && in.pop_for(m, 1h) == status::closed && in.pop(m) == status::closed;
+}
+
+TYPED_TEST(KernelPortTest, AnEndThatIsLetGoIsClosed) {
+  this->expect_in_time([this] {
+    auto out = this->port_.sender();
+    auto in = this->port_.receiver();
+    const auto its_sender = std::move(out);
+    const auto its_receiver = std::move(in);
+    return sends_nothing(out) && receives_nothing(in);
+  });
+}
+
+TYPED_TEST(KernelPortTest, AnEndThatIsAssignedLetsGoOfItsOwn) {
+  this->expect_in_time([this] {
+    auto out = this->port_.sender();
+    auto in = this->port_.receiver();
+    auto another_out = this->port_.sender();
+    auto another_in = this->port_.receiver();
+    another_out = std::move(out);
+    another_in = std::move(in);
+    typename TypeParam::message m;
+    return sends_nothing(out) && receives_nothing(in) && another_out.try_push(m) == status::ok &&
+           another_in.try_pop(m) == status::ok;
+  });
+}
+
+// Whatever this process has open beside its terminal is this from here on.
+void replace_descriptors(const char* path, int how) {
+  const int with = ::open(path, how | O_CLOEXEC);
+  for (int number = 3; number != 100; ++number) {
+    if (number != with && ::fcntl(number, F_GETFD) >= 0) ::dup2(with, number);
+  }
+}
+
+TYPED_TEST(KernelPortTest, AnErrorThatWillNotPassEndsACall) {
+  if (std::is_same_v<TypeParam, sysv_mq_port<note>>) GTEST_SKIP() << "has no descriptor";
+  this->expect_in_time([this] {
+    auto out = this->port_.sender();
+    auto in = this->port_.receiver();
+    replace_descriptors("/dev/full", O_WRONLY);
+    if (!sends_nothing(out)) return false;
+    replace_descriptors("/", O_RDONLY);
+    return receives_nothing(in);
+  });
+}
+
 // Killed in the midst of a message that takes several packets: it is forgotten.
 TEST(Pipe, ForgetsWhatADeadSenderHasLeftUndone) {
   auto ends = pipe<volume>::create(4);
@@ -526,6 +605,23 @@ TEST(SysvMq, SaysWhatIsWrong) {
   EXPECT_EQ(in->try_pop(m), status::closed);
   EXPECT_EQ(in->pop(m), status::closed);
   expect_error(unlink_sysv_mq(key), errc::not_found, "found nothing");
+}
+
+// No message was malformed, so it is not corrupt.
+TEST(SysvMq, IsClosedToWhomItsOwnerHasShutOut) {
+  sysv_mq_port<note> port;
+  EXPECT_TRUE(child([&] {
+                auto out = port.sender();
+                auto in = port.receiver();
+                const int queue = ::msgget(port.key, 0);
+                msqid_ds about{};
+                if (::msgctl(queue, IPC_STAT, &about) != 0) return false;
+                about.msg_perm.mode = 0;
+                if (::msgctl(queue, IPC_SET, &about) != 0) return false;
+                constexpr uid_t nobody = 65534;
+                if (::geteuid() == 0 && ::setuid(nobody) != 0) return false;  // root may do all
+                return sends_nothing(out) && receives_nothing(in);
+              }).succeeded(10s));
 }
 
 TEST(Seqpacket, NamesTheLimitOfItsMessages) {

@@ -9,7 +9,8 @@
 
 namespace millrace {
 
-// Close-on-exec; inherited by fork, where the child's goes by itself.
+// Close-on-exec; inherited by fork, where the child's goes by itself. One that was moved
+// from is none, and system calls refuse it with EBADF.
 class descriptor {
  public:
   explicit descriptor(int number) noexcept : number_(number) {}

@@ -38,7 +38,8 @@ concept receiving_port = requires(P p, typename P::value_type& m, deadline until
 //   status send(std::span<const std::byte>, deadline) noexcept
 //   status receive(std::span<std::byte>, deadline) noexcept
 //
-// which say timed_out where the deadline, perhaps long past, has not sufficed.
+// which say timed_out where the deadline, perhaps long past, has not sufficed, and
+// `closed` where the kernel refuses for good, or the end was moved from.
 template <message T, class Raw>
 class sender_of : public Raw {
  public:

@@ -18,7 +18,8 @@
 namespace millrace {
 
 // An end of a queue (mq_overview(7)). Any number of each. The queue has no end of the
-// stream: it is never `closed`, and what is in it stays for the next to come.
+// stream, and what is in it stays for the next to come: `closed` is said only of an end
+// that was moved from, or that the kernel refuses for good.
 class posix_mq_end {
  public:
   enum class role : std::uint8_t { sender, receiver };

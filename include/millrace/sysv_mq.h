@@ -17,7 +17,7 @@
 namespace millrace {
 
 // An end of a queue (sysvipc(7)): each does both. `closed` when somebody has removed the
-// queue; it has no other end of the stream, and what is in it stays. The kernel offers
+// queue, or shut this user out; it has no other end of the stream, and what is in it stays. The kernel offers
 // no deadline and no descriptor to poll: who waits until a deadline looks every millisecond.
 class sysv_mq_end {
  public:
@@ -28,6 +28,8 @@ class sysv_mq_end {
 
  private:
   sysv_mq_end(int queue, std::size_t message_bytes) : queue_(queue), copy_(sizeof(long) + message_bytes) {}
+
+  bool let_go() const noexcept { return copy_.empty(); }  // moved from
 
   int queue_;
   std::vector<std::byte> copy_;  // [ type | message ], as the kernel wants it
