@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -33,6 +34,13 @@ error refused(int e, const std::string& object, const char* call) {
   return millrace::refused(e, object, "a message queue", call);
 }
 
+// The kernel makes a queue that nobody finds for key 0, also where none is to be made.
+std::optional<error> wrong_key(std::int32_t key) {
+  if (key != IPC_PRIVATE) return std::nullopt;
+  return refused(errc::bad_argument, 0, called(key),
+                 "expected a key other than 0, which is nobody's (IPC_PRIVATE); use another");
+}
+
 // Between two looks, where the kernel does not wake.
 bool await_a_little(deadline until) noexcept {
   const deadline::clock::time_point now = deadline::clock::now();
@@ -45,7 +53,7 @@ bool await_a_little(deadline until) noexcept {
 
 result<done> create_sysv_mq(std::int32_t key, std::uint64_t capacity, std::size_t message_bytes, mode_t mode) {
   const std::string object = called(key);
-  if (key == 0) return refused(errc::bad_argument, 0, object, "expected a key other than 0, which is nobody's");
+  if (const auto wrong = wrong_key(key)) return *wrong;
   if (const auto wrong = wrong_mode(mode, object)) return *wrong;
   const int queue = ::msgget(key, IPC_CREAT | IPC_EXCL | static_cast<int>(mode));
   if (queue < 0) return refused(errno, object, "msgget");
@@ -68,12 +76,14 @@ result<done> create_sysv_mq(std::int32_t key, std::uint64_t capacity, std::size_
 }
 
 result<done> unlink_sysv_mq(std::int32_t key) {
+  if (const auto wrong = wrong_key(key)) return *wrong;
   const int queue = ::msgget(key, 0);
   if (queue < 0 || ::msgctl(queue, IPC_RMID, nullptr) != 0) return refused(errno, called(key), "msgctl");
   return done{};
 }
 
 result<sysv_mq_end> sysv_mq_end::open(std::int32_t key, std::size_t message_bytes) {
+  if (const auto wrong = wrong_key(key)) return *wrong;
   const int queue = ::msgget(key, 0);
   if (queue < 0) return refused(errno, called(key), "msgget");
   return sysv_mq_end(queue, message_bytes);

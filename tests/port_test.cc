@@ -21,6 +21,7 @@
 #include <numeric>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -592,7 +593,12 @@ TEST(PosixMq, SaysWhatIsWrong) {
 
 TEST(SysvMq, SaysWhatIsWrong) {
   const auto key = static_cast<std::int32_t>(some_number() % 0x7ffffffe) + 1;
-  expect_error(sysv_mq<note>::create(0), errc::bad_argument, "key");
+  const std::set<std::string> before = named_things();
+  expect_error(sysv_mq<note>::create(0), errc::bad_argument, "key other than 0");
+  expect_error(sysv_mq<note>::attach_sender(0), errc::bad_argument, "key other than 0");
+  expect_error(sysv_mq<note>::attach_receiver(0), errc::bad_argument, "key other than 0");
+  expect_error(unlink_sysv_mq(0), errc::bad_argument, "key other than 0");
+  EXPECT_EQ(named_things(), before) << "key 0 makes a queue that nobody finds";
   expect_error(sysv_mq<note>::create(key, 0), errc::limit, "found 0 of 40");
   expect_error(create_sysv_mq(key, 1, 1 << 20, 0600), errc::limit, "kernel.msgmax = ");
   expect_error(sysv_mq<note>::attach_receiver(key), errc::not_found, "create it first");

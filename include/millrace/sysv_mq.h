@@ -39,7 +39,7 @@ class sysv_mq_end {
 result<done> create_sysv_mq(std::int32_t key, std::uint64_t capacity, std::size_t message_bytes, mode_t mode);
 result<done> unlink_sysv_mq(std::int32_t key);
 
-// A queue of messages of type T by its key.
+// A queue of messages of type T by its key, which is not 0 (IPC_PRIVATE).
 template <message T>
 struct sysv_mq {
   using sender = sender_of<T, sysv_mq_end>;
