@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <sstream>
@@ -41,6 +40,13 @@ std::optional<error> wrong_key(std::int32_t key) {
                  "expected a key other than 0, which is nobody's (IPC_PRIVATE); use another");
 }
 
+// In bytes: kernel.msgmax, also where there is no /proc.
+std::uint64_t longest_message() {
+  msginfo limits{};
+  if (::msgctl(0, IPC_INFO, reinterpret_cast<msqid_ds*>(&limits)) < 0) return ~std::uint64_t{0};
+  return static_cast<std::uint64_t>(limits.msgmax);
+}
+
 // Between two looks, where the kernel does not wake.
 bool await_a_little(deadline until) noexcept {
   const deadline::clock::time_point now = deadline::clock::now();
@@ -63,8 +69,7 @@ result<done> create_sysv_mq(std::int32_t key, std::uint64_t capacity, std::size_
   bool taken = false;
   if (sayable && ::msgctl(queue, IPC_STAT, &about) == 0) {
     about.msg_qbytes = capacity * message_bytes;
-    const std::uint64_t longest = std::strtoull(sysctl("kernel/msgmax").c_str(), nullptr, 10);
-    taken = message_bytes <= longest && ::msgctl(queue, IPC_SET, &about) == 0;
+    taken = message_bytes <= longest_message() && ::msgctl(queue, IPC_SET, &about) == 0;
   }
   if (taken) return done{};
   ::msgctl(queue, IPC_RMID, nullptr);
@@ -85,7 +90,19 @@ result<done> unlink_sysv_mq(std::int32_t key) {
 result<sysv_mq_end> sysv_mq_end::open(std::int32_t key, std::size_t message_bytes) {
   if (const auto wrong = wrong_key(key)) return *wrong;
   const int queue = ::msgget(key, 0);
-  if (queue < 0) return refused(errno, called(key), "msgget");
+  const std::string object = called(key);
+  if (queue < 0) return refused(errno, object, "msgget");
+  if (const std::uint64_t longest = longest_message(); message_bytes > longest) {
+    return refused(errc::limit, 0, object,
+                   "expected messages of at most kernel.msgmax = " + std::to_string(longest) + " bytes, found " +
+                       std::to_string(message_bytes) + " asked for; send less at once, or raise it with sysctl");
+  }
+  msqid_ds about{};  // who may only send can't ask for it
+  if (::msgctl(queue, IPC_STAT, &about) == 0 && message_bytes > about.msg_qbytes) {
+    return refused(errc::incompatible, 0, object,
+                   "expected messages of " + std::to_string(message_bytes) + " bytes, found a queue with room for " +
+                       std::to_string(about.msg_qbytes) + " in all; ask for what is there, or use another key");
+  }
   return sysv_mq_end(queue, message_bytes);
 }
 

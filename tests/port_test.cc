@@ -630,6 +630,20 @@ TEST(SysvMq, IsClosedToWhomItsOwnerHasShutOut) {
               }).succeeded(10s));
 }
 
+TEST(SysvMq, AMessageThatNeverFitsIsRefusedAtOnce) {
+  const auto key = static_cast<std::int32_t>(some_number() % 0x7ffffffe) + 1;
+  ASSERT_TRUE(sysv_mq<note>::create(key, 1));
+  using larger = letter<5>;
+  expect_error(sysv_mq<larger>::attach_sender(key), errc::incompatible,
+               "expected messages of 48 bytes, found a queue with room for 40 in all");
+  expect_error(sysv_mq<larger>::attach_receiver(key), errc::incompatible, "use another key");
+  using largest = letter<1 << 20>;
+  expect_error(sysv_mq<largest>::attach_sender(key), errc::limit, "kernel.msgmax = ");
+  expect_error(sysv_mq<largest>::attach_receiver(key), errc::limit, "found 8388616");
+  EXPECT_TRUE(sysv_mq<note>::attach_sender(key));
+  EXPECT_TRUE(unlink_sysv_mq(key));
+}
+
 TEST(Seqpacket, NamesTheLimitOfItsMessages) {
   expect_error(seqpacket_end::make(std::size_t{1} << 30), errc::limit, "net.core.wmem_default = ");
 }

@@ -21,6 +21,8 @@ namespace millrace {
 // no deadline and no descriptor to poll: who waits until a deadline looks every millisecond.
 class sysv_mq_end {
  public:
+  // errc::limit if no queue takes a message of that size, errc::incompatible if this one
+  // never has room for it.
   static result<sysv_mq_end> open(std::int32_t key, std::size_t message_bytes);
 
   status send(std::span<const std::byte> message, deadline until) noexcept;
