@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -24,6 +25,16 @@ constexpr std::string_view prefix = "millrace.mailbox.";
 
 location mailbox_location(std::string_view name) {
   return location::posix(name.empty() ? "" : std::string(prefix).append(name));
+}
+
+result<done> check_mailbox_name(std::string_view name) {
+  constexpr std::size_t longest = NAME_MAX - 1 - prefix.size();
+  const bool printable = std::ranges::none_of(name, [](unsigned char c) { return c < 32 || c == 127; });
+  if (!name.empty() && name.size() <= longest && printable && name.find('/') == std::string_view::npos) return done{};
+  return refused(errc::bad_argument, 0, in_one_line("mailbox:" + std::string(name.substr(0, 64))),
+                 "expected a name of 1 to " + std::to_string(longest) +
+                     " characters with no '/', not even a leading one, and no control characters; found " +
+                     std::to_string(name.size()) + " characters; use a name such as \"orders\"");
 }
 
 // Whoever takes the name away has the file locked, and has seen that it is this one's: so

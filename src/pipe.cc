@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <optional>
 
 #include "millrace/process.h"
 #include "refusal.h"
@@ -36,6 +37,14 @@ struct packet {
 static_assert(sizeof(packet) == PIPE_BUF);
 
 std::string called(const std::string& path) { return in_one_line("fifo:" + path); }
+
+// The system would take what comes before a NUL for all of it.
+std::optional<error> wrong_path(const std::string& path) {
+  if (!path.empty() && path.find('\0') == std::string::npos) return std::nullopt;
+  return refused(errc::bad_argument, 0, called(path),
+                 std::string("expected a path with no NUL in it, found ") +
+                     (path.empty() ? "an empty one" : "one with a NUL") + "; use a path such as /tmp/ticks");
+}
 
 error refused(int e, const std::string& object, const char* call) {
   return millrace::refused(e, object, "a named pipe", call);
@@ -73,6 +82,7 @@ std::uint64_t number_of_its_own() noexcept {
 
 // An end of the named pipe at `path`, in packet mode and not blocking.
 result<descriptor> open_fifo(const std::string& path, int how) {
+  if (const auto wrong = wrong_path(path)) return *wrong;
   const std::string object = called(path);
   int number = -1;
   do {
@@ -193,8 +203,13 @@ status pipe_receiver::receive(std::span<std::byte> message, deadline until) noex
 
 result<done> create_fifo(const std::string& path, mode_t mode) {
   const std::string object = called(path);
+  if (const auto wrong = wrong_path(path)) return *wrong;
   if (const auto wrong = wrong_mode(mode, object)) return *wrong;
-  if (::mkfifo(path.c_str(), 0600) != 0) return refused(errno, object, "mkfifo");
+  if (::mkfifo(path.c_str(), 0600) != 0) {
+    if (errno != ENOENT) return refused(errno, object, "mkfifo");
+    return refused(errc::not_found, ENOENT, object,
+                   "expected a directory to make it in, found none; make that first, or use another path");
+  }
   if (::chmod(path.c_str(), mode) != 0) {
     const int e = errno;
     ::unlink(path.c_str());
@@ -204,6 +219,7 @@ result<done> create_fifo(const std::string& path, mode_t mode) {
 }
 
 result<done> unlink_fifo(const std::string& path) {
+  if (const auto wrong = wrong_path(path)) return *wrong;
   const std::string object = called(path);
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return refused(errno, object, "lstat");

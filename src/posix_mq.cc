@@ -37,10 +37,11 @@ error refused(int e, const std::string& object, const char* call) {
 
 result<done> check(const std::string& name) {
   const std::string path = slashed(name);
-  if (path.size() < 2 || path.size() > NAME_MAX || path.find('/', 1) != std::string::npos || path == "/." ||
-      path == "/..") {
-    return refused(errc::bad_argument, 0, called(name.substr(0, 64)),
-                   "expected a name of 1 to 254 characters without a slash but in front; use another");
+  if (path.size() < 2 || path.size() > NAME_MAX || path.find('/', 1) != std::string::npos ||
+      path.find('\0') != std::string::npos || path == "/." || path == "/..") {
+    return refused(
+        errc::bad_argument, 0, called(name.substr(0, 64)),
+        "expected a name of 1 to 254 characters without a slash but in front, and without a NUL; use another");
   }
   return done{};
 }
@@ -51,6 +52,7 @@ result<done> create_posix_mq(const std::string& name, std::uint64_t capacity, st
   if (auto ok = check(name); !ok) return ok;
   const std::string object = called(name);
   if (const auto wrong = wrong_mode(mode, object)) return *wrong;
+  if (const auto wrong = wrong_capacity(capacity, object)) return *wrong;
   mq_attr shape{};
   shape.mq_maxmsg = static_cast<long>(std::min<std::uint64_t>(capacity, LONG_MAX));
   shape.mq_msgsize = static_cast<long>(std::min<std::size_t>(message_bytes, LONG_MAX));

@@ -44,6 +44,11 @@ std::optional<error> wrong_mode(mode_t mode, const std::string& object) {
                  "expected a mode that lets its owner read and write and nobody run it, such as 0600");
 }
 
+std::optional<error> wrong_capacity(std::uint64_t capacity, const std::string& object) {
+  if (capacity != 0) return std::nullopt;
+  return refused(errc::bad_argument, 0, object, "expected room for 1 message or more, found 0 asked for; ask for more");
+}
+
 std::string sysctl(const std::string& path) {
   std::string value = "unknown";
   std::ifstream("/proc/sys/" + path) >> value;

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -20,6 +21,9 @@ error refused(int e, const std::string& object, const std::string& kind, const s
 
 // An error if the owner could not read and write something of this mode, or somebody run it.
 std::optional<error> wrong_mode(mode_t mode, const std::string& object);
+
+// An error if a queue of the kernel's would have room for nothing.
+std::optional<error> wrong_capacity(std::uint64_t capacity, const std::string& object);
 
 // A value below /proc/sys, or "unknown".
 std::string sysctl(const std::string& path);

@@ -61,11 +61,12 @@ result<done> create_sysv_mq(std::int32_t key, std::uint64_t capacity, std::size_
   const std::string object = called(key);
   if (const auto wrong = wrong_key(key)) return *wrong;
   if (const auto wrong = wrong_mode(mode, object)) return *wrong;
+  if (const auto wrong = wrong_capacity(capacity, object)) return *wrong;
   const int queue = ::msgget(key, IPC_CREAT | IPC_EXCL | static_cast<int>(mode));
   if (queue < 0) return refused(errno, object, "msgget");
   msqid_ds about{};
   const std::uint64_t most = 1u << 30;
-  const bool sayable = capacity >= 1 && capacity <= most && message_bytes <= most / capacity;
+  const bool sayable = capacity <= most && message_bytes <= most / capacity;
   bool taken = false;
   if (sayable && ::msgctl(queue, IPC_STAT, &about) == 0) {
     about.msg_qbytes = capacity * message_bytes;

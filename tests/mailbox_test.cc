@@ -56,6 +56,30 @@ TEST_F(MailboxTest, WhatIsSentWaitsForWhoeverComes) {
   EXPECT_TRUE(receiver.succeeded());
 }
 
+TEST_F(MailboxTest, ANameThatCanNeverWorkIsRefusedWithOneThatCan) {
+  for (const std::string& name : {std::string(), "/" + name_, "a/b" + name_, std::string(238, 'x'),
+                                  std::string("a\0b", 3), std::string("a\nb")}) {
+    const auto expect_refused = [&name](const auto& made) {
+      ASSERT_FALSE(made) << name;
+      EXPECT_EQ(made.error().code, errc::bad_argument);
+      const std::string& message = made.error().message;
+      EXPECT_TRUE(message.starts_with("mailbox:")) << message;
+      EXPECT_NE(message.find("1 to 237 characters with no '/', not even a leading one"), std::string::npos) << message;
+      EXPECT_NE(message.find("found " + std::to_string(name.size())), std::string::npos) << message;
+      EXPECT_TRUE(message.ends_with("use a name such as \"orders\"")) << message;
+      EXPECT_TRUE(std::ranges::none_of(message, [](unsigned char c) { return c < 32; })) << message;
+    };
+    expect_refused(box::create(name, options));
+    expect_refused(box::open(name));
+    expect_refused(box::open_or_create(name, options));
+    expect_refused(box::remove(name));
+  }
+  const std::string longest(237, 'x');
+  const auto none = box::open(longest);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, errc::not_found) << none.error().message;
+}
+
 TEST_F(MailboxTest, ManySendAndEachMessageGoesToOneReceiver) {
   constexpr std::uint64_t each = 500;
   auto mine = box::create(name_, options);

@@ -528,6 +528,14 @@ TEST(Fifo, SaysWhatIsWrongWithItsPath) {
   expect_error(create_fifo("/dev/null"), errc::exists, "unlink it");
   expect_error(unlink_fifo("/dev/null"), errc::foreign, "it stays");
   expect_error(unlink_fifo(path), errc::not_found, "found nothing");
+  expect_error(create_fifo(""), errc::bad_argument, "expected a path");
+  expect_error(fifo<note>::attach_sender(""), errc::bad_argument, "expected a path");
+  for (const std::string& cut : {path + '\0' + "x", std::string(1, '\0')}) {
+    expect_error(create_fifo(cut), errc::bad_argument, "NUL");
+    expect_error(fifo<note>::attach_receiver(cut), errc::bad_argument, "NUL");
+    expect_error(unlink_fifo(cut), errc::bad_argument, "NUL");
+  }
+  expect_error(create_fifo(path + "/x"), errc::not_found, "expected a directory to make it in");
   const mode_t before = ::umask(077);
   ASSERT_TRUE(create_fifo(path, 0666));
   ::umask(before);
@@ -575,11 +583,13 @@ TEST(PosixMq, HigherPrioritiesComeFirst) {
 
 TEST(PosixMq, SaysWhatIsWrong) {
   const std::string name = "millrace-test-" + std::to_string(some_number());
-  expect_error(posix_mq<note>::create(name, 0), errc::limit, "found 0 of 40");
+  expect_error(posix_mq<note>::create(name, 0), errc::bad_argument, "expected room for 1 message or more, found 0");
   expect_error(posix_mq<note>::create(name, std::uint64_t{1} << 62), errc::limit, "fs.mqueue.msg_max = ");
   expect_error(create_posix_mq(name, 1, std::size_t{1} << 40, 0600), errc::limit, "fs.mqueue.msgsize_max = ");
   expect_error(posix_mq<note>::create("a/b"), errc::bad_argument, "without a slash");
   expect_error(posix_mq<note>::create(""), errc::bad_argument, "expected a name");
+  expect_error(posix_mq<note>::create(name + '\0' + "x"), errc::bad_argument, "NUL");
+  expect_error(unlink_posix_mq(name + '\0' + "x"), errc::bad_argument, "NUL");
   expect_error(posix_mq<note>::create(std::string(300, 'x')), errc::bad_argument, "254");
   expect_error(posix_mq<note>::create(name, 1, 0111), errc::bad_argument, "mode");
   expect_error(posix_mq<note>::attach_sender(name), errc::not_found, "create it first");
@@ -599,7 +609,7 @@ TEST(SysvMq, SaysWhatIsWrong) {
   expect_error(sysv_mq<note>::attach_receiver(0), errc::bad_argument, "key other than 0");
   expect_error(unlink_sysv_mq(0), errc::bad_argument, "key other than 0");
   EXPECT_EQ(named_things(), before) << "key 0 makes a queue that nobody finds";
-  expect_error(sysv_mq<note>::create(key, 0), errc::limit, "found 0 of 40");
+  expect_error(sysv_mq<note>::create(key, 0), errc::bad_argument, "expected room for 1 message or more, found 0");
   expect_error(create_sysv_mq(key, 1, 1 << 20, 0600), errc::limit, "kernel.msgmax = ");
   expect_error(sysv_mq<note>::attach_receiver(key), errc::not_found, "create it first");
   ASSERT_TRUE(sysv_mq<note>::create(key));

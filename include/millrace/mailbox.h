@@ -34,6 +34,9 @@ std::vector<mailbox_info> mailboxes();
 // `remove` can't open. Those who are in it are not told, then.
 location mailbox_location(std::string_view name);
 
+// errc::bad_argument, with what is expected, if no mailbox can have that name.
+result<done> check_mailbox_name(std::string_view name);
+
 // What is behind mailbox::remove: has `box` closed, and takes its name away.
 result<done> remove_mailbox(const shared_memory& box, const std::function<void()>& close);
 
@@ -47,8 +50,8 @@ result<done> remove_mailbox(const shared_memory& box, const std::function<void()
 //   for (const mailbox_info& m : mailboxes()) ...
 //   mailbox<order>::remove("orders");
 //
-// A message goes to one receiver. The name has up to 237 characters, and no slash; in
-// /dev/shm it is "millrace.mailbox.NAME". Any processes may call everything at once.
+// A message goes to one receiver. The name has up to 237 characters, and no slash, also not
+// in front (errc::bad_argument); in /dev/shm it is "millrace.mailbox.NAME". Any processes may call everything at once.
 // What its calls block on and say, and what is left when a process is killed in one, is
 // the ring's affair; setting up is as with shared_ring, whose errors these are.
 template <message T, ring Ring = mpmc_ring<T>>
@@ -62,11 +65,16 @@ class mailbox : private shared_ring<Ring> {
 
   // errc::exists if there is one of that name.
   static result<mailbox> create(std::string_view name, const ring_options& options = {}) {
+    if (const auto ok = check_mailbox_name(name); !ok) return ok.error();
     return named(segment::create(mailbox_location(name), options));
   }
   // errc::not_found if there is none, errc::incompatible if it is for other messages.
-  static result<mailbox> open(std::string_view name) { return named(segment::open(mailbox_location(name))); }
+  static result<mailbox> open(std::string_view name) {
+    if (const auto ok = check_mailbox_name(name); !ok) return ok.error();
+    return named(segment::open(mailbox_location(name)));
+  }
   static result<mailbox> open_or_create(std::string_view name, const ring_options& options = {}) {
+    if (const auto ok = check_mailbox_name(name); !ok) return ok.error();
     return named(segment::open_or_create(mailbox_location(name), options));
   }
 
@@ -76,6 +84,7 @@ class mailbox : private shared_ring<Ring> {
   // in it (errc::limit). Waits for another that is removing the same mailbox.
   // Killed in between, it leaves a closed mailbox under the name: remove it again.
   static result<done> remove(std::string_view name) {
+    if (const auto ok = check_mailbox_name(name); !ok) return ok.error();
     auto box = segment::open(mailbox_location(name));
     if (!box) return box.error();
     auto mine = box->attach();
