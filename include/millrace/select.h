@@ -21,7 +21,8 @@ namespace millrace {
 
 // One operation of those to choose from: a push or a pop by a handle of a ring or an end of a
 // channel, each of any kind, message type and segment; but no rendezvous, where who only looks
-// meets nobody, no byte_channel, and no push to a broadcast or of what is attributed. It refers to the handle and the message, which have to stay where they are.
+// meets nobody, no byte_channel, and no push to a broadcast or of what is attributed. It refers to the handle and the
+// message, which have to stay where they are.
 template <class Platform>
 struct alternative {
   void* port;
