@@ -21,19 +21,21 @@ class model_test : public testing::Test {
     for (const search& each : model_.searches) {
       const search s = deep ? deeper(each) : sooner(each);
       const outcome o = expect_clean(*model_.make(), s);
-      if (o.what == verdict::clean) expect_in_table(table_row(model_, s, o.executions), deep);
+      if (o.what != verdict::clean) continue;
+      const std::string row = table_row(model_, s, o.executions);
+      deep ? void(std::printf("  %s\n", row.c_str())) : expect_in_table(row);
     }
   }
 
  private:
   // An edit of the header changes how many executions there are, and convicts nothing.
-  static void expect_in_table(const std::string& row, bool deep) {
+  static void expect_in_table(const std::string& row) {
     std::ifstream in("verify/README.md");
     for (std::string line; std::getline(in, line);) {
       if (line == row) return;
     }
-    ADD_FAILURE() << "model clean, but its row in verify/README.md is out of date: bazel run //verify/model:table"
-                  << (deep ? " -- --deep" : "") << "\nIt is to be\n"
+    ADD_FAILURE() << "model clean, but its row in verify/README.md is out of date: bazel run //verify/model:table\n"
+                     "It is to be\n"
                   << row;
   }
 
