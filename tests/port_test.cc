@@ -625,6 +625,9 @@ TEST(SysvMq, SaysWhatIsWrong) {
 
 // No message was malformed, so it is not corrupt.
 TEST(SysvMq, IsClosedToWhomItsOwnerHasShutOut) {
+  constexpr uid_t nobody = 65534;
+  const auto is_no_root = [] { return ::geteuid() != 0 || ::setuid(nobody) == 0; };  // root may do all
+  if (!child(is_no_root).succeeded(10s)) GTEST_SKIP() << "may not become another user here";
   sysv_mq_port<note> port;
   EXPECT_TRUE(child([&] {
                 auto out = port.sender();
@@ -634,8 +637,7 @@ TEST(SysvMq, IsClosedToWhomItsOwnerHasShutOut) {
                 if (::msgctl(queue, IPC_STAT, &about) != 0) return false;
                 about.msg_perm.mode = 0;
                 if (::msgctl(queue, IPC_SET, &about) != 0) return false;
-                constexpr uid_t nobody = 65534;
-                if (::geteuid() == 0 && ::setuid(nobody) != 0) return false;  // root may do all
+                if (!is_no_root()) return false;
                 return sends_nothing(out) && receives_nothing(in);
               }).succeeded(10s));
 }
