@@ -231,6 +231,12 @@ bool actor::finish(std::chrono::milliseconds within) {
 
 pid_t actor::halt_keeper() { return keeper_ = crash::halt_keeper(pid_); }
 
+bool actor::leave_stopped(std::chrono::milliseconds within) {
+  const bool stopped = crash::leave_stopped(pid_, keeper_, within);
+  if (stopped) keeper_ = -1;
+  return stopped;
+}
+
 void actor::die() {
   if (pid_ <= 0) return;
   ::kill(pid_, SIGKILL);

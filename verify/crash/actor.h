@@ -96,6 +96,9 @@ class actor {
   // Stops its keeper, for the caller's thread to trace: see halt_keeper.
   pid_t halt_keeper();
 
+  // Of one that is traced, or whose keeper is: see crash::leave_stopped.
+  bool leave_stopped(std::chrono::milliseconds within);
+
   void die();  // by SIGKILL
 
  private:

@@ -233,6 +233,7 @@ class scene {
                    .count = c_.what->count,
                    .producer = victims,
                    .traced = !c_.what->by_keeper,
+                   .receives = !c_.what->by_keeper,  // who never pops would hold up a broadcast, and rightly
                    .patience = c_.what->what == verb::drain ? for_preparations : -1ms});
     if (c_.what->by_keeper) {
       await_sleep(*victim_, "the victim does not wait for its keeper");
@@ -270,12 +271,12 @@ class scene {
   }
 
   void stop() {
-    if (!leave_stopped(victim_->pid(), patience_)) throw failure{"the victim does not stop"};
+    if (!victim_->leave_stopped(patience_)) throw failure{"the victim does not stop"};
     while_stopped();
     ::kill(victim_->pid(), SIGCONT);
     const deadline until = deadline::after(patience_);
     while (!victim_->finish(1ms)) {
-      if (asleep(victim_->pid())) wake_victim();
+      if (!c_.what->by_keeper && asleep(victim_->pid())) wake_victim();
       if (deadline::clock::now() >= until.when()) throw failure{"the victim hangs after SIGCONT"};
     }
     take_stock(*victim_, c_.what->what, c_.what->count, victims, victim_consumer);
@@ -628,8 +629,11 @@ class scene {
   }
 
   void count_places() {
-    const bool victim_is_here = c_.how == blow::stop && c_.what->what == verb::join && !c_.ring->broadcasts;
-    const std::uint32_t taken = 2 + (victim_is_here ? 1 : 0);
+    std::uint32_t taken = 2;
+    if (c_.how == blow::stop) {
+      if (!c_.ring->broadcasts && c_.what->what != verb::leave) ++taken;  // the victim, who leaves one later
+      if (c_.what->what == verb::join_again) ++taken;
+    }
     const std::uint32_t left = obey(old_, {.what = verb::settle}, "joining once more").count;
     if (left != members_ - taken) {
       throw failure{fmt::format("{} places are left of {}, {} of which are in use", left, members_, taken)};
@@ -665,8 +669,9 @@ bool possible(const cell& c) {
   if (is_batch(c.what->what) && !c.ring->batches) return false;
   if (selects(c.what->what) && !c.ring->selects) return false;
   if (c.what->creates()) return c.from == state::empty;
-  // A byte_channel takes two places at once. And a keeper is killed only.
-  if (c.what->by_keeper && (c.ring->places != 1 || c.how == blow::stop)) return false;
+  // A byte_channel takes two places at once. And of two in one process, of which one has the
+  // place of a dead one, neither is left for who comes while they live.
+  if (c.what->by_keeper && (c.ring->places != 1 || (c.what->dead && c.how == blow::stop))) return false;
   // It is always empty, and full; and who was killed in a try has left nothing.
   if (c.ring->rendezvous) return c.from == state::empty && !c.what->dead;
   if (c.what->dead) {
@@ -757,7 +762,7 @@ std::vector<kill_point> all_points(const trace& t) {
   std::vector<kill_point> all;
   for (std::uint32_t i = 0; i != t.steps.size(); ++i) {
     all.push_back({i, false});
-    if (t.steps[i].sleeps) all.push_back({i, true});
+    if (t.steps[i].sleeps && !t.by_keeper) all.push_back({i, true});  // its sleep is the end
   }
   return all;
 }

@@ -227,7 +227,7 @@ arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& w
   return arrival::hung;
 }
 
-bool leave_stopped(pid_t pid, std::chrono::milliseconds within) {
+bool leave_stopped(pid_t pid, pid_t keeper, std::chrono::milliseconds within) {
   const auto until = clock::now() + within;
   const metronome ticking;
   // Fails unless it is stopped already; one that sleeps is stopped by the signal first.
@@ -242,6 +242,7 @@ bool leave_stopped(pid_t pid, std::chrono::milliseconds within) {
     if (!WIFSTOPPED(how)) return false;
     if (detached) return true;
     detached = ::ptrace(PTRACE_DETACH, pid, nullptr, SIGSTOP) == 0;
+    if (detached && keeper > 0 && ::ptrace(PTRACE_DETACH, keeper, nullptr, nullptr) != 0) return false;
   }
   return false;
 }

@@ -64,9 +64,9 @@ trace record(pid_t pid, const waker& wake, const std::function<void()>& alive, b
 // before, and steps from there.
 arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& wake);
 
-// Lets go of the process, which stops by SIGSTOP where it is, as if it had been
-// sent to it. False if it does not.
-bool leave_stopped(pid_t pid, std::chrono::milliseconds within);
+// Lets go of the process, and of its keeper's thread if that is traced (else -1), which
+// stop by SIGSTOP where they are, as if it had been sent to them. False if they do not.
+bool leave_stopped(pid_t pid, pid_t keeper, std::chrono::milliseconds within);
 
 // "try_push: atomic_base.h:464 < mpmc_ring.h:282 < rings.cc:20": the function, and
 // where in it, each inlined call before the one that makes it. Without addr2line
