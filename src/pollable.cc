@@ -76,14 +76,18 @@ result<pollable> pollable::create(selector& of) {
 pollable::pollable(std::unique_ptr<state> s) noexcept : state_(std::move(s)) {}
 pollable::pollable(pollable&& other) noexcept = default;
 
+bool pollable::usable() const noexcept { return state_ != nullptr && state_->born_in == forks(); }
+
 pollable::~pollable() {
-  if (state_ == nullptr || state_->born_in != forks()) return;
+  if (!usable()) return;
   state_->look.end();
   ::pthread_join(state_->watcher, nullptr);
 }
 
-int pollable::descriptor() const noexcept { return state_->look.bell().number(); }
+int pollable::descriptor() const noexcept { return state_ != nullptr ? state_->look.bell().number() : -1; }
 
-selection pollable::try_select() noexcept { return state_->look.try_select(); }
+selection pollable::try_select() noexcept {
+  return usable() ? state_->look.try_select() : selection{selection::none, status::closed};
+}
 
 }  // namespace millrace

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <mutex>
 #include <optional>
 #include <string_view>
 
@@ -86,14 +87,40 @@ std::uint32_t own_namespace() noexcept {
 }
 
 std::atomic<std::uint32_t> forks_so_far{0};
-// Where it cannot be registered, none is counted.
-[[maybe_unused]] const int counting = ::pthread_atfork(nullptr, nullptr, [] {
-  forks_so_far.fetch_add(1, std::memory_order_relaxed);  // relaxed: a child begins with one thread
-});
 
 }  // namespace
 
+// All of this process. No thread is in the list while a fork copies it.
+struct fork_witnesses {
+  constinit static inline std::mutex changing;
+  constinit static inline fork_witness* first = nullptr;
+
+  static void in_child() noexcept {
+    forks_so_far.fetch_add(1, std::memory_order_relaxed);  // relaxed: a child begins with one thread
+    for (fork_witness* w = first; w != nullptr; w = w->next_) w->forked();
+    changing.unlock();
+  }
+
+  // Where it cannot be registered, none is counted, and nobody told.
+  static inline const int registered =
+      ::pthread_atfork([] { changing.lock(); }, [] { changing.unlock(); }, [] { in_child(); });
+};
+
 std::uint32_t forks() noexcept { return forks_so_far.load(std::memory_order_relaxed); }
+
+fork_witness::fork_witness() noexcept {
+  const std::lock_guard alone(fork_witnesses::changing);
+  next_ = fork_witnesses::first;
+  here_ = &fork_witnesses::first;
+  if (next_ != nullptr) next_->here_ = &next_;
+  fork_witnesses::first = this;
+}
+
+fork_witness::~fork_witness() {
+  const std::lock_guard alone(fork_witnesses::changing);
+  if (next_ != nullptr) next_->here_ = here_;
+  *here_ = next_;
+}
 
 process_identity process_identity::self() noexcept { return of(::getpid()); }
 

@@ -15,7 +15,10 @@ error refused(errc code, int e, const std::string& object, const std::string& wh
 error refused(int e, const std::string& object, const std::string& kind, const std::string& call) {
   switch (e) {
     case ENOENT:
-      return refused(errc::not_found, e, object, "expected " + kind + ", found nothing; create it first");
+      return refused(
+          errc::not_found, e, object,
+          "expected " + kind + ", found nothing; " +
+              (call.ends_with("unlink") ? "it may be gone already, or have another name" : "create it first"));
     case EEXIST:
       return refused(errc::exists, e, object, "expected nothing, found something; unlink it, or open it");
     case EACCES:

@@ -384,6 +384,18 @@ TEST_F(BroadcastTest, IsNotTakenForAChannel) {
   EXPECT_FALSE(feed::create(location::anonymous(), {.capacity = 0}));
 }
 
+TEST_P(EitherTest, AnInheritedEndIsClosedInAChildOfFork) {
+  auto in = feed_.attach_receiver();
+  auto out = feed_.attach_sender();
+  tick t;
+  EXPECT_TRUE(child([&] {
+                out->close();
+                return out->try_push(tick::make(0, 0)) == status::closed && in->pop(t) == status::closed;
+              }).succeeded());
+  ASSERT_EQ(out->try_push(tick::make(0, 0)), status::ok);
+  EXPECT_EQ(in->try_pop(t), status::ok);
+}
+
 TEST_P(EitherTest, CloseEndsItForAll) {
   auto in = feed_.attach_receiver();
   auto out = feed_.attach_sender();

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "millrace/layout.h"
+#include "millrace/port.h"
 #include "tests/support.h"
 
 namespace millrace {
@@ -86,6 +87,8 @@ class ByteChannelTest : public testing::Test {
   shared<std::atomic<bool>> arrived_;
   std::array<std::byte, most + 16> room_{};
   std::size_t size_ = 0;
+  std::array<std::array<std::byte, most>, 5> rooms_{};
+  std::array<byte_channel::buffer, 5> buffers_{{{rooms_[0]}, {rooms_[1]}, {rooms_[2]}, {rooms_[3]}, {rooms_[4]}}};
 };
 
 TEST_F(ByteChannelTest, CarriesMessagesOfEachLengthWholeAndInOrder) {
@@ -164,6 +167,64 @@ TEST_F(ByteChannelTest, SaysFullEmptyTimedOutAndClosedAsAChannelDoes) {
   EXPECT_EQ(count, 4);
   EXPECT_EQ(in->pop(room_, size_), status::closed);
   EXPECT_EQ(in->peek().why(), status::closed);
+}
+
+TEST_F(ByteChannelTest, ABatchEndsAtWhatFails) {
+  auto out = channel_.attach_sender();
+  auto in = channel_.attach_receiver();
+  const std::vector<std::byte> longer(most + 1);
+  std::vector<std::vector<std::byte>> letters;
+  for (std::uint32_t i = 0; i != 5; ++i) letters.push_back(letter(0, i));
+  const std::vector<std::span<const std::byte>> all(letters.begin(), letters.end());
+  const std::array<std::span<const std::byte>, 3> second_too_long{all[0], longer, all[1]};
+  EXPECT_EQ(out->try_push_n({}), (batch_result{status::ok, 0}));
+  EXPECT_EQ(in->try_pop_n(buffers_), (batch_result{status::empty, 0}));
+  EXPECT_EQ(in->pop_n_for(buffers_, 1ms), (batch_result{status::timed_out, 0}));
+  EXPECT_EQ(out->push_n(second_too_long), (batch_result{status::too_long, 1}));
+  EXPECT_EQ(out->push_n_for(std::span(all).subspan(1), 1ms), (batch_result{status::timed_out, 3})) << "4 have room";
+  EXPECT_EQ(out->try_push_n(all), (batch_result{status::full, 0}));
+  EXPECT_EQ(in->try_pop_n(std::span(buffers_).first(1)), (batch_result{status::ok, 1}));
+  EXPECT_TRUE(std::ranges::equal(buffers_[0].message(), letters[0]));
+  EXPECT_EQ(in->pop_n(buffers_), (batch_result{status::ok, 3}));
+  for (std::size_t i = 0; i != 3; ++i) EXPECT_TRUE(std::ranges::equal(buffers_[i].message(), letters[i + 1])) << i;
+  out->close();
+  EXPECT_EQ(in->pop_n(buffers_), (batch_result{status::closed, 0}));
+  EXPECT_EQ(in->pop_n({}), (batch_result{status::ok, 0}));
+}
+
+TEST_F(ByteChannelTest, ABatchEndsWithWhatIsRedelivered) {
+  auto out = channel_.attach_sender();
+  auto in = channel_.attach_receiver();
+  for (std::uint32_t i = 0; i != 3; ++i) ASSERT_EQ(out->try_push(letter(0, i)), status::ok);
+  child receiver = with_receiver([this](auto &theirs) {
+    const auto held = theirs.peek();
+    return held && until_killed();
+  });
+  kill_when_arrived(receiver);
+  out->close();
+  std::vector<std::vector<std::byte>> got;
+  std::vector<std::byte> again;
+  for (batch_result r = in->pop_n(buffers_); r.why != status::closed; r = in->pop_n(buffers_)) {
+    ASSERT_TRUE(delivered(r.why));
+    for (std::size_t i = 0; i != r.count; ++i)
+      got.emplace_back(buffers_[i].message().begin(), buffers_[i].message().end());
+    if (r.why == status::redelivered) again = got.back();
+  }
+  EXPECT_EQ(again, letter(0, 0));
+  EXPECT_EQ(got.size(), 3u);
+}
+
+static_assert(sending_port<byte_channel::sender> && receiving_port<byte_channel::receiver>);
+
+TEST_F(ByteChannelTest, AnInheritedEndIsClosedInAChildOfFork) {
+  auto out = channel_.attach_sender();
+  auto in = channel_.attach_receiver();
+  EXPECT_TRUE(child([&] {
+                out->close();
+                return out->push(letter(0, 0)) == status::closed && in->pop(buffers_[0]) == status::closed;
+              }).succeeded());
+  ASSERT_EQ(out->try_push(letter(0, 0)), status::ok);
+  EXPECT_EQ(in->pop(buffers_[0]), status::ok);
 }
 
 TEST_F(ByteChannelTest, IsWrittenAndReadInPlace) {

@@ -239,6 +239,32 @@ TYPED_TEST(BufferedChannelTest, AChildsExitIsNotItsParentsLeaving) {
   EXPECT_EQ(in->try_pop(m), status::ok);
 }
 
+TYPED_TEST(ChannelTest, AnInheritedEndIsClosedInAChildOfForkAndNowhereElse) {
+  auto first = this->channel_.attach_receiver();
+  auto in = std::move(*first);  // where one was moved to counts
+  auto out = this->channel_.attach_sender();
+  std::uint64_t m = 0;
+  EXPECT_TRUE(child([&] {
+                out->close();
+                in.close();
+                return out->try_push(1) == status::closed && out->push(1) == status::closed &&
+                       out->push_for(1, 1h) == status::closed && in.try_pop(m) == status::closed &&
+                       in.pop(m) == status::closed && in.pop_for(m, 1h) == status::closed && m == 0 &&
+                       this->channel_.attach_sender() &&
+                       !child([&] { return in.pop(m) != status::closed; }).succeeded();
+              }).succeeded());
+  EXPECT_EQ(in.try_pop(m), status::empty);
+  EXPECT_EQ(out->push_for(1, 1ms), this->room == 0 ? status::timed_out : status::ok);
+}
+
+TYPED_TEST(ChannelTest, OneThatWasMovedFromSaysSo) {
+  const TypeParam moved = std::move(this->channel_);
+  const auto end = this->channel_.attach_sender();
+  ASSERT_FALSE(end);
+  EXPECT_EQ(end.error().code, errc::bad_argument);
+  EXPECT_NE(end.error().message.find("moved from"), std::string::npos) << end.error().message;
+}
+
 TYPED_TEST(BufferedChannelTest, IsNotTakenForAPlainRing) {
   const auto plain = shared_ring<mpmc_ring<std::uint64_t>>::open(*this->at_);
   ASSERT_FALSE(plain);

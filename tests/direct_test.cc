@@ -421,8 +421,11 @@ TEST_F(DirectTest, AChildOfForkEndsNothing) {
   auto q = enroll("Q");
   ASSERT_EQ(p->send("Q", 1), status::ok);
   child c([&] {
+    std::uint64_t m = 0;
+    const bool refused = p->send("Q", 2) == status::closed && q->try_receive("P", m) == status::closed &&
+                         p->receive("R", m) == status::closed && code(p->link("Q")) == errc::bad_argument;
     talk mine = *std::move(p);
-    return true;
+    return refused && p->send("Q", 2) == status::closed;
   });
   ASSERT_TRUE(c.succeeded());
   EXPECT_EQ(code(enroll("P")), errc::exists);

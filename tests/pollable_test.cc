@@ -306,9 +306,14 @@ TEST(Pollable, IsItsParentsInAChildOfFork) {
   std::optional ready(*pollable::create(any));
   EXPECT_EQ(ready->try_select(), nothing);
   EXPECT_TRUE(child([&] {
+                const selection none{selection::none, status::closed};
                 const auto descriptors = entries("/proc/self/fd");
-                ready.reset();
-                return entries("/proc/self/fd") == descriptors - 1;
+                const bool refused = ready->try_select() == none && any.try_select() == selection{0, status::closed};
+                pollable moved = *std::move(ready);
+                if (ready->descriptor() != -1 || ready->try_select() != none) return false;
+                std::exchange(ready, std::nullopt);
+                { const pollable gone = std::move(moved); }
+                return refused && entries("/proc/self/fd") == descriptors - 1;
               }).succeeded());
   ASSERT_EQ(out->push(4), status::ok);
   EXPECT_TRUE(readable(*ready));

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -13,10 +14,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "millrace/attributed.h"
+#include "millrace/byte_channel.h"
 #include "millrace/channel.h"
 #include "millrace/growing_ring.h"
 #include "millrace/mpmc_ring.h"
@@ -223,6 +228,50 @@ TEST(SelectorTest, TakesAnyOfAnyKind) {
   EXPECT_EQ(any.select(), (selection{0, status::ok}));
   EXPECT_EQ(q.price, 100);
   EXPECT_EQ(q.size, 3);
+}
+
+TEST(SelectorTest, TakesMessagesOfAnyLengthAndSignedOnes) {
+  auto lines = *byte_channel::create(location::anonymous(), {.capacity = 1, .members = 2, .max_message = 8});
+  auto signed_quotes = *channel<attributed<quote>>::create(location::anonymous(), {.capacity = 1, .members = 2});
+  auto lines_out = lines.attach_sender();
+  auto lines_in = lines.attach_receiver();
+  auto quotes_out = signed_quotes.attach_sender();
+  auto quotes_in = signed_quotes.attach_receiver();
+  std::array<std::byte, 8> room{};
+  byte_channel::buffer line{room};
+  attributed<quote> got{};
+  const quote asked{100, 3};
+  const std::string_view text = "ab";
+  std::span<const std::byte> next = std::as_bytes(std::span(text));
+  selector any(on_pop(*lines_in, line), on_pop(*quotes_in, got), on_push(*quotes_out, asked),
+               on_push(*lines_out, next));
+  std::array<int, 4> done{};
+  for (int i = 0; i != 8; ++i) {
+    const selection s = any.select();
+    ASSERT_EQ(s.why, status::ok);
+    ++done[s.which];
+  }
+  EXPECT_EQ(done, (std::array{2, 2, 2, 2}));
+  EXPECT_TRUE(std::ranges::equal(line.message(), next));
+  EXPECT_EQ(got.message.price, 100);
+  EXPECT_EQ(got.from, quotes_out->self());
+  next = std::as_bytes(std::span("much too long"));
+  any.drop(0);
+  any.drop(1);
+  any.drop(2);
+  EXPECT_EQ(any.select(), (selection{3, status::too_long}));
+}
+
+template <class Port, class Message>
+concept may_be_pushed = requires(Port& out, Message&& m) {
+  on_push(out, std::forward<Message>(m));
+};
+
+TEST(SelectorTest, TakesNoMessageThatWouldBeGone) {
+  using port = channel<quote>::sender;
+  EXPECT_TRUE((may_be_pushed<port, quote&>));
+  EXPECT_TRUE((may_be_pushed<port, const quote&>));
+  EXPECT_FALSE((may_be_pushed<port, quote>));
 }
 
 TEST(SelectorTest, SleepsOnAsManyAsTheKernelTakesAndRefusesMore) {

@@ -51,6 +51,7 @@ class signing_sender : private Sender {
 
  public:
   using value_type = decltype(signed_message::message);
+  using platform_type = typename Sender::platform_type;
 
   // For the member in that place.
   signing_sender(Sender&& by, std::uint32_t place) noexcept
@@ -58,6 +59,7 @@ class signing_sender : private Sender {
 
   using Sender::capacity;
   using Sender::close;
+  using Sender::push_event;
   using Sender::size_approx;
 
   // What it signs with.

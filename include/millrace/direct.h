@@ -18,6 +18,7 @@
 #include "millrace/deadline.h"
 #include "millrace/layout.h"
 #include "millrace/platform.h"
+#include "millrace/process.h"
 #include "millrace/result.h"
 #include "millrace/ring.h"
 #include "millrace/roster.h"
@@ -121,8 +122,8 @@ class exchange {
 // has sent (received) its message or not, and its name is free.
 //
 // A handle belongs to one thread at a time; not to a child of fork, which enrolls under a
-// name of its own. What says that it is P is P for the others: whoever may write to
-// the exchange is trusted.
+// name of its own: there, and of one that was moved from, all calls say `closed`. What says that it is P is P for the
+// others: whoever may write to the exchange is trusted.
 template <message T>
 class direct {
   using ring = spsc_ring<T>;
@@ -169,6 +170,10 @@ class direct {
   // Makes the link now, if somebody of that name is there; else errc::not_found. There is
   // no need to: for whoever wants to know why sends are refused.
   result<done> link(std::string_view peer) {
+    if (!usable()) {
+      return error{errc::bad_argument, 0, "direct",
+                   "direct: this handle was inherited by fork, or moved from; enroll again, under another name"};
+    }
     if (lines_.contains(peer)) return done{};
     exchange::answer a = exchange_->find(peer, deadline::never());
     if (a.why == status::ok) {
@@ -232,7 +237,10 @@ class direct {
                 .first->second;
   }
 
+  bool usable() const noexcept { return exchange_ != nullptr && made_in_ == forks(); }
+
   std::pair<status, line*> known(std::string_view peer, const std::function<exchange::answer()>& look) {
+    if (!usable()) return {status::closed, nullptr};
     if (const auto at = lines_.find(peer); at != lines_.end()) return {status::ok, &at->second};
     const exchange::answer a = look();
     return {a.why, a.why == status::ok ? keep(peer, a.to) : nullptr};
@@ -255,6 +263,7 @@ class direct {
 
   std::unique_ptr<exchange> exchange_;
   geometry shape_;
+  std::uint32_t made_in_ = forks();  // a child has none of it
   std::map<std::string, line, std::less<>> lines_;
 };
 

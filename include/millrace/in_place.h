@@ -43,6 +43,10 @@ namespace millrace {
 // change a message while it is read. Unless all who map the segment are trusted, copy what is to be
 // checked and used, and peek at no type of which some bytes are no value (bool, enumerations).
 //
+// Have no system call write into a reserved slot (read, recv, or another process's
+// process_vm_writev): the kernel may still be copying for a thread of which no instruction will be
+// executed any more, when its death is known and the slot is another's (roster R2).
+//
 // mutex_ring and semaphore_ring offer none of this, as user code would run under their lock;
 // boost_ring has its messages in nodes of its own.
 //

@@ -46,6 +46,9 @@ class pipe_sender {
   // Another sender into the same pipe.
   result<pipe_sender> duplicate() const;
 
+  // For poll(2) and its like: try when it is ready. It stays this end's.
+  int file_descriptor() const noexcept { return file_.number(); }
+
  private:
   friend class pipe_receiver;
   explicit pipe_sender(descriptor file) noexcept;
@@ -70,6 +73,9 @@ class pipe_receiver {
   status receive(std::span<std::byte> message, deadline until) noexcept;
 
   result<pipe_receiver> duplicate() const;
+
+  // As a sender's. Pop until it is empty, and then wait: behind one packet there may be more.
+  int file_descriptor() const noexcept { return file_.number(); }
 
  private:
   struct part {

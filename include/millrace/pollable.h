@@ -158,8 +158,8 @@ class lookout {
 // each; and each time that the loop is woken costs two switches of threads more than `select`.
 //
 // One thread at a time, that of the selector, which stays where it is meanwhile, as do the
-// handles in it. Not for a child of fork, whose handles these are not: there it may only be
-// destroyed. Killed, its process leaves nothing.
+// handles in it. Not for a child of fork, whose handles these are not: there, and of one that was
+// moved from, `try_select` says `closed`, with none. Killed, its process leaves nothing.
 class pollable {
  public:
   // errc::limit where there is no descriptor left, or no thread.
@@ -169,7 +169,7 @@ class pollable {
   pollable& operator=(pollable&&) = delete;
   ~pollable();  // ends the thread, at once
 
-  // Close-on-exec, and closed at the end.
+  // Close-on-exec, and closed at the end. -1 of one that was moved from.
   int descriptor() const noexcept;
 
   // Does the first that can be done now, as `selector::try_select` does; else none, with
@@ -181,6 +181,7 @@ class pollable {
   struct state;
 
   explicit pollable(std::unique_ptr<state> s) noexcept;
+  bool usable() const noexcept;
 
   std::unique_ptr<state> state_;
 };

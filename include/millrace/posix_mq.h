@@ -29,11 +29,14 @@ class posix_mq_end {
   status send(std::span<const std::byte> message, deadline until) noexcept;
   status receive(std::span<std::byte> message, deadline until) noexcept;
 
-  // Of the messages sent from here on: 0, the last to be received, to 32,767. Those of the same
-  // priority are received in the order in which they were sent.
+  // Of the messages sent from here on: 0, the last to be received, to 32,767, as which a higher one
+  // counts. Those of the same priority are received in the order in which they were sent.
   void set_priority(unsigned priority) noexcept { priority_ = priority; }
   // Of the message received last.
   unsigned priority() const noexcept { return priority_; }
+
+  // For poll(2) and its like, on Linux: try when it is ready. It stays this end's.
+  int file_descriptor() const noexcept { return queue_.number(); }
 
  private:
   explicit posix_mq_end(descriptor queue) noexcept : queue_(std::move(queue)) {}

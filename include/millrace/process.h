@@ -12,6 +12,24 @@ namespace millrace {
 // fork(): what was noted of it before tells a child from its parent.
 std::uint32_t forks() noexcept;
 
+// Something in memory that is not for a child of fork: told there, before fork()
+// returns. Any thread may make one, and take it away; none is made, moved or destroyed by
+// what `forked` does.
+class fork_witness {
+ protected:
+  fork_witness() noexcept;
+  ~fork_witness();
+  fork_witness(const fork_witness&) = delete;
+  fork_witness& operator=(const fork_witness&) = delete;
+
+  virtual void forked() noexcept = 0;
+
+ private:
+  friend struct fork_witnesses;
+  fork_witness* next_;
+  fork_witness** here_;  // what points to this one
+};
+
 // A process for good: its pid may be given to another one after its death, but
 // not with the same start time, and both mean something in one PID namespace only.
 struct process_identity {

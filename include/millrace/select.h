@@ -21,8 +21,8 @@ namespace millrace {
 
 // One operation of those to choose from: a push or a pop by a handle of a ring or an end of a
 // channel, each of any kind, message type and segment; but no rendezvous, where who only looks
-// meets nobody, no byte_channel, and no push to a broadcast or of what is attributed. It refers to the handle and the
-// message, which have to stay where they are.
+// meets nobody, and no push to a broadcast. It refers to the handle and the message, which have to stay
+// where they are (of a byte_channel, to the span or the buffer, and to the bytes).
 template <class Platform>
 struct alternative {
   void* port;
@@ -54,7 +54,12 @@ alternative<typename Port::platform_type> on_push(Port& to, const typename Port:
       [](void* port, status why) noexcept -> event& { return static_cast<Port*>(port)->push_event(why); }};
 }
 
-// Which was done, and what it said: ok, redelivered, closed or corrupt. Or none was.
+// Not of a message that would be gone before the push.
+template <class Port>
+void on_push(Port& to, const typename Port::value_type&& m) = delete;
+
+// Which was done, and what it said: ok, redelivered, closed or corrupt (of a byte_channel
+// also too_long). Or none was.
 struct [[nodiscard]] selection {
   static constexpr std::size_t none = ~std::size_t{0};
 

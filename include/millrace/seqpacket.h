@@ -28,6 +28,9 @@ class seqpacket_end {
   // Another end at the same side.
   result<seqpacket_end> duplicate() const;
 
+  // For poll(2) and its like: try when it is ready. It stays this end's.
+  int file_descriptor() const noexcept { return socket_.number(); }
+
  private:
   explicit seqpacket_end(descriptor socket) noexcept : socket_(std::move(socket)) {}
 

@@ -6,8 +6,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +19,7 @@
 #include "millrace/keeper.h"
 #include "millrace/layout.h"
 #include "millrace/pages.h"
+#include "millrace/process.h"
 #include "millrace/result.h"
 #include "millrace/ring.h"
 #include "millrace/roster.h"
@@ -69,8 +72,9 @@ result<geometry> inspect(const void* base, std::size_t size, const geometry& wan
   return shape;
 }
 
-// The segment of a `Ring`, mapped into this process. Movable; its handles refer to
-// it and must not outlive it. Inherited by fork, and then usable in the child.
+// The segment of a `Ring`, mapped into this process. Movable, and its handles stay good; they refer
+// to it and must not outlive it. One that was moved from may only be destroyed, or asked to attach. Inherited by fork,
+// and then usable in the child.
 //
 // Setting up prints nothing: an error's message is a line fit to be shown. It waits
 // for nobody but a living process that is initialising the same System V segment,
@@ -82,13 +86,13 @@ class shared_ring {
   using value_type = typename Ring::value_type;
 
   // A handle: the ring, and a member's place in it, left when the handle goes. For
-  // one thread at a time. Not for a child of fork, which attaches its own. If its
-  // process is killed, the others settle what it held, and its place is free again.
-  // One that was moved from may only be destroyed.
-  class handle : public Ring {
+  // one thread at a time. Not for a child of fork, which attaches its own: there it is a
+  // ring of nobody else's, empty and closed. If its process is killed, the others
+  // settle what it held, and its place is free again. One that was moved from may only be destroyed.
+  class handle : public Ring, private fork_witness {
    public:
     handle(handle&& other) noexcept
-        : Ring(other), keeper_(std::exchange(other.keeper_, nullptr)), place_(other.place_) {}
+        : Ring(other), keeper_(std::exchange(other.keeper_, nullptr)), closed_(other.closed_), place_(other.place_) {}
     handle& operator=(handle&&) = delete;
     ~handle() {
       if (attached()) keeper_->leave(place_);
@@ -103,9 +107,13 @@ class shared_ring {
 
    private:
     friend class shared_ring;
-    handle(Ring ring, keeper* of, std::uint32_t at) noexcept : Ring(std::move(ring)), keeper_(of), place_(at) {}
+    handle(Ring ring, keeper* of, const Ring* closed, std::uint32_t at) noexcept
+        : Ring(std::move(ring)), keeper_(of), closed_(closed), place_(at) {}
+
+    void forked() noexcept override { static_cast<Ring&>(*this) = *closed_; }
 
     keeper* keeper_;
+    const Ring* closed_;
     std::uint32_t place_;
   };
 
@@ -136,8 +144,14 @@ class shared_ring {
   // a process starts its keeper for this segment (keeper.h), a thread that sleeps. Any
   // number of threads may call it at once; a child forked while another thread was in
   // here opens the segment anew. errc::system, limit or no_space where the system
-  // refuses what the keeper needs, errc::foreign if the segment has been truncated.
+  // refuses what the keeper needs, errc::foreign if the segment has been truncated, errc::bad_argument
+  // if this one was moved from.
   result<handle> attach() {
+    if (keeper_ == nullptr) {
+      const std::string object(Ring::kind);
+      return error{errc::bad_argument, 0, object,
+                   object + ": it was moved from, so there is nothing to attach to; use the one it was moved to"};
+    }
     const std::lock_guard alone(keeper_->starting);
     if (keeper_->thread != nullptr && !keeper_->thread->mine()) {
       (void)keeper_->thread.release();  // our parent's, and still asked by the handles that we inherited
@@ -157,7 +171,7 @@ class shared_ring {
       return error{errc::foreign, 0, memory_.where().describe(),
                    memory_.where().describe() + ": somebody has truncated it; unlink it, and create it anew"};
     }
-    if (place) return handle(as(*place), keeper_->thread.get(), *place);
+    if (place) return handle(as(*place), keeper_->thread.get(), keeper_->in_children.get(), *place);
     return error{errc::limit, 0, memory_.where().describe(),
                  memory_.where().describe() + ": all " + std::to_string(shape_.members) +
                      " members' places are taken; create the ring with more, or let a handle go"};
@@ -173,7 +187,8 @@ class shared_ring {
   const shared_memory& memory() const noexcept { return memory_; }
 
  private:
-  shared_ring(shared_memory memory, const geometry& shape) : memory_(std::move(memory)), shape_(shape) {}
+  shared_ring(shared_memory memory, const geometry& shape)
+      : memory_(std::move(memory)), shape_(shape), keeper_(new started_once{{}, nullptr, closed_ring(shape)}) {}
 
   using platform = typename Ring::platform_type;
 
@@ -252,13 +267,39 @@ class shared_ring {
     return shared_ring(*std::move(memory), *shape);
   }
 
+  // The smallest of its kind, closed, in memory of this process.
+  class closed_ring {
+   public:
+    explicit closed_ring(geometry shape) : memory_(nullptr, &std::free), ring_(made(shape)) { ring_.close(); }
+
+    const Ring* get() const noexcept { return &ring_; }
+
+   private:
+    Ring made(geometry& g) {
+      g.members = 1;
+      g.capacity = 0;
+      if (!Ring::refuse(g).empty()) g.capacity = 1;
+      std::size_t room = payload_bytes(g) + line_bytes;
+      memory_.reset(std::calloc(room, 1));  // which takes no memory that is not touched, as of a long message
+      void* base = memory_.get();
+      if (base == nullptr) throw std::bad_alloc();
+      std::align(line_bytes, payload_bytes(g), base, room);
+      constructor(g)(base);
+      return as(base, g, 0);
+    }
+
+    std::unique_ptr<void, decltype(&std::free)> memory_;
+    Ring ring_;
+  };
+
   shared_memory memory_;
   geometry shape_;
   struct started_once {
     std::mutex starting;
     std::unique_ptr<keeper> thread;
+    const closed_ring in_children;  // what the handles are there
   };
-  std::unique_ptr<started_once> keeper_ = std::make_unique<started_once>();  // goes before what it keeps
+  std::unique_ptr<started_once> keeper_;  // goes before what it keeps
 };
 
 }  // namespace millrace

@@ -169,9 +169,9 @@ struct setting {
 // Those in which a strike is tried: the dead one's claims are settled by whoever meets
 // them, or by the one who takes its place.
 std::vector<setting> settings(const cell& c) {
-  std::vector<setting> all{{}};
-  if (c.how != blow::kill || c.ring->rendezvous) return all;
   if (c.what->by_keeper && c.what->dead) return {{.crowded = true}};
+  std::vector<setting> all{{}};
+  if (c.how != blow::kill) return all;
   all.push_back({.crowded = true});
   if (c.ring->broadcasts) all.push_back({.crowded = true, .fresh_receives = false});
   return all;
@@ -280,10 +280,12 @@ class scene {
       if (deadline::clock::now() >= until.when()) throw failure{"the victim hangs after SIGCONT"};
     }
     take_stock(*victim_, c_.what->what, c_.what->count, victims, victim_consumer);
-    if (c_.ring->broadcasts) victim_leaves();
+    // Who comes finds only the place that the victim leaves.
+    const bool makes_room = in_.crowded || c_.ring->broadcasts;
+    if (makes_room) victim_leaves();
     meet();
     go_on();
-    if (!c_.ring->broadcasts) victim_leaves();
+    if (!makes_room) victim_leaves();
   }
 
   void judge() const {
@@ -631,7 +633,8 @@ class scene {
   void count_places() {
     std::uint32_t taken = 2;
     if (c_.how == blow::stop) {
-      if (!c_.ring->broadcasts && c_.what->what != verb::leave) ++taken;  // the victim, who leaves one later
+      // The victim, who leaves one later.
+      if (!c_.ring->broadcasts && !in_.crowded && c_.what->what != verb::leave) ++taken;
       if (c_.what->what == verb::join_again) ++taken;
     }
     const std::uint32_t left = obey(old_, {.what = verb::settle}, "joining once more").count;
@@ -669,9 +672,7 @@ bool possible(const cell& c) {
   if (is_batch(c.what->what) && !c.ring->batches) return false;
   if (selects(c.what->what) && !c.ring->selects) return false;
   if (c.what->creates()) return c.from == state::empty;
-  // A byte_channel takes two places at once. And of two in one process, of which one has the
-  // place of a dead one, neither is left for who comes while they live.
-  if (c.what->by_keeper && (c.ring->places != 1 || (c.what->dead && c.how == blow::stop))) return false;
+  if (c.what->by_keeper && c.ring->places != 1) return false;  // a byte_channel takes two at once
   // It is always empty, and full; and who was killed in a try has left nothing.
   if (c.ring->rendezvous) return c.from == state::empty && !c.what->dead;
   if (c.what->dead) {
