@@ -1,19 +1,28 @@
-// The library's channel and mailbox: a ring, who is at which side of it, and a name.
-#include <unistd.h>
-
+// What the library builds on its rings: what has a name, two sides and an end.
+#include <concepts>
 #include <cstddef>
 #include <optional>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "bench/contender.h"
+#include "millrace/broadcast.h"
+#include "millrace/byte_channel.h"
 #include "millrace/channel.h"
+#include "millrace/direct.h"
+#include "millrace/growing_ring.h"
 #include "millrace/mailbox.h"
+#include "millrace/rendezvous_ring.h"
+#include "millrace/spsc_ring.h"
 
 namespace millrace::bench {
 namespace {
+
+using message = parcel<8>;
+constexpr std::uint64_t slots = 1024;
 
 template <class R>
 R value_of(result<R> r) {
@@ -21,53 +30,71 @@ R value_of(result<R> r) {
   return *std::move(r);
 }
 
-class through_channel {
+// A sender or a receiver, each in its own worker.
+template <class Stream>
+class end_of {
  public:
-  using value_type = parcel<8>;
-
-  through_channel(const work& w, board&)
-      : channel_(value_of(stream::create(location::memfd("bench"), {.capacity = 1024, .members = w.workers()}))) {}
-
-  class port_type {
-   public:
-    port_type(std::optional<channel<value_type>> own, channel<value_type>& other, role r) : own_(std::move(own)) {
-      auto& c = own_ ? *own_ : other;
-      if (r == role::producer) {
-        in_.emplace(value_of(c.attach_sender()));
-      } else {
-        out_.emplace(value_of(c.attach_receiver()));
-      }
+  end_of(std::optional<Stream> own, Stream& other, role r) : own_(std::move(own)) {
+    Stream& of = own_ ? *own_ : other;
+    if (r == role::producer) {
+      out_.emplace(value_of(of.attach_sender()));
+    } else {
+      in_.emplace(value_of(of.attach_receiver()));
     }
+  }
 
-    bool try_push(const value_type& m) noexcept { return in_->try_push(m) == status::ok; }
-    bool try_pop(value_type& m) noexcept { return delivered(out_->try_pop(m)); }
-    void push(const value_type& m) noexcept { (void)in_->push(m); }
-    void pop(value_type& m) noexcept { (void)out_->pop(m); }
-
-   private:
-    std::optional<channel<value_type>> own_;
-    std::optional<channel<value_type>::sender> in_{};
-    std::optional<channel<value_type>::receiver> out_{};
-  };
-
-  port_type port(const work& w, role r) {
-    if (w.where == place::threads) return {std::nullopt, channel_, r};
-    return {value_of(stream::adopt(channel_.memory().descriptor())), channel_, r};
+  void push(const message& m) noexcept {
+    if constexpr (std::same_as<Stream, byte_channel>) {
+      (void)out_->push(std::as_bytes(std::span(&m, 1)));
+    } else {
+      (void)out_->push(m);
+    }
+  }
+  void pop(message& m) noexcept {
+    if constexpr (std::same_as<Stream, byte_channel>) {
+      std::size_t size = 0;
+      (void)in_->pop(std::as_writable_bytes(std::span(&m, 1)), size);
+    } else {
+      (void)in_->pop(m);
+    }
   }
 
  private:
-  using stream = channel<value_type>;
+  std::optional<Stream> own_;
+  std::optional<typename Stream::sender> out_{};
+  std::optional<typename Stream::receiver> in_{};
+};
 
-  stream channel_;
+template <class Stream>
+class through_stream {
+ public:
+  using value_type = message;
+
+  through_stream(const work& w, board&) : stream_(value_of(Stream::create(location::memfd("bench"), options(w)))) {}
+
+  end_of<Stream> port(const work& w, role r) {
+    if (w.where == place::threads) return {std::nullopt, stream_, r};
+    return {value_of(Stream::adopt(stream_.memory().descriptor())), stream_, r};
+  }
+
+ private:
+  static ring_options options(const work& w) {
+    ring_options all{.capacity = slots, .members = 2 * w.workers()};
+    if constexpr (std::same_as<Stream, rendezvous<message>>) all.capacity = 0;
+    if constexpr (std::same_as<Stream, byte_channel>) all.max_message = sizeof(message);
+    return all;
+  }
+
+  Stream stream_;
 };
 
 class through_mailbox {
  public:
-  using value_type = parcel<8>;
+  using value_type = message;
 
   through_mailbox(const work& w, board& b)
       : name_(std::to_string(std::random_device()())),
-        box_(value_of(letters::create(name_, {.capacity = 1024, .members = w.workers() + 1}))) {
+        box_(value_of(letters::create(name_, {.capacity = slots, .members = w.workers() + 1}))) {
     b.leave_segment(mailbox_location(name_).name());
   }
   through_mailbox(const through_mailbox&) = delete;
@@ -76,37 +103,85 @@ class through_mailbox {
 
   class port_type {
    public:
-    explicit port_type(mailbox<value_type> own) : own_(std::move(own)), handle_(value_of(own_.attach())) {}
+    explicit port_type(mailbox<message> own) : own_(std::move(own)), handle_(value_of(own_.attach())) {}
 
-    bool try_push(const value_type& m) noexcept { return handle_.try_push(m) == status::ok; }
-    bool try_pop(value_type& m) noexcept { return delivered(handle_.try_pop(m)); }
-    void push(const value_type& m) noexcept { (void)handle_.push(m); }
-    void pop(value_type& m) noexcept { (void)handle_.pop(m); }
+    void push(const message& m) noexcept { (void)handle_.push(m); }
+    void pop(message& m) noexcept { (void)handle_.pop(m); }
 
    private:
-    mailbox<value_type> own_;
-    mailbox<value_type>::handle handle_;
+    mailbox<message> own_;
+    mailbox<message>::handle handle_;
   };
 
   port_type port(const work&, role) { return port_type(value_of(letters::open(name_))); }
 
  private:
-  using letters = mailbox<value_type>;
+  using letters = mailbox<message>;
 
   std::string name_;
   letters box_;
 };
 
+// One process is P, the other Q.
+class through_link {
+ public:
+  using value_type = message;
+
+  through_link(const work&, board& b) : exchange_(std::to_string(std::random_device()())) {
+    b.leave_segment("millrace.direct." + exchange_);
+  }
+
+  class port_type {
+   public:
+    explicit port_type(direct<message> me) : me_(std::move(me)) {}
+
+    void push(const message& m) { (void)me_.send("Q", m); }
+    void pop(message& m) { (void)me_.receive("P", m); }
+
+   private:
+    direct<message> me_;
+  };
+
+  port_type port(const work&, role r) const {
+    return port_type(
+        value_of(direct<message>::enroll(r == role::producer ? "P" : "Q", {.exchange = exchange_, .capacity = slots})));
+  }
+
+ private:
+  std::string exchange_;
+};
+
 template <class T, std::size_t Capacity>
-using over_channel = only_one<through_channel, T, Capacity>;
+using over_mpmc = only_one<through_stream<channel<message>>, T, Capacity>;
 template <class T, std::size_t Capacity>
-using over_mailbox = only_one<through_mailbox, T, Capacity>;
+using over_spsc = only_one<through_stream<channel<message, spsc_ring<message>>>, T, Capacity>;
+template <class T, std::size_t Capacity>
+using growing = only_one<through_stream<channel<message, growing_ring<message>>>, T, Capacity>;
+template <class T, std::size_t Capacity>
+using meeting = only_one<through_stream<rendezvous<message>>, T, Capacity>;
+template <class T, std::size_t Capacity>
+using to_all = only_one<through_stream<broadcast<message>>, T, Capacity>;
+template <class T, std::size_t Capacity>
+using bytes = only_one<through_stream<byte_channel>, T, Capacity>;
+template <class T, std::size_t Capacity>
+using letters = only_one<through_mailbox, T, Capacity>;
+template <class T, std::size_t Capacity>
+using linked = only_one<through_link, T, Capacity>;
 
 }  // namespace
 
 void add_channels(std::vector<contender>& all) {
-  all.push_back(contend<over_channel>({.name = "channel", .from = origin::ours, .apart = true}));
-  all.push_back(contend<over_mailbox>({.name = "mailbox", .from = origin::ours, .apart = true}));
+  const auto apart = [](std::string_view name) {
+    return traits{.name = name, .from = origin::ours, .one_to_one = true, .apart = true};
+  };
+  all.push_back(contend<over_mpmc>(apart("channel")));
+  all.push_back(contend<over_spsc>(apart("channel of spsc_ring")));
+  all.push_back(contend<growing>(apart("channel of growing_ring")));
+  all.push_back(contend<meeting>(apart("rendezvous")));
+  all.push_back(contend<to_all>(apart("broadcast")));
+  all.push_back(contend<bytes>(apart("byte_channel")));
+  all.push_back(contend<letters>(apart("mailbox")));
+  all.push_back(contend<linked>(apart("direct")));
 }
 
 }  // namespace millrace::bench

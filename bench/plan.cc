@@ -39,6 +39,22 @@ std::vector<column> along(work w, T work::*field, const std::array<std::pair<con
   return all;
 }
 
+constexpr std::array<std::string_view, 15> mechanisms{"channel",
+                                                      "channel of spsc_ring",
+                                                      "channel of growing_ring",
+                                                      "mutex_ring",
+                                                      "semaphore_ring",
+                                                      "byte_channel",
+                                                      "mailbox",
+                                                      "direct",
+                                                      "broadcast",
+                                                      "rendezvous",
+                                                      "pipe",
+                                                      "FIFO",
+                                                      "POSIX mq",
+                                                      "SysV mq",
+                                                      "Unix socket"};
+
 constexpr std::array<std::pair<const char*, std::size_t>, 3> batches{{{"1", 1}, {"8", 8}, {"64", 64}}};
 constexpr std::array<std::pair<const char*, waiting>, 3> ways{
     {{"yield", waiting::yield}, {"spin", waiting::spin}, {"block", waiting::block}}};
@@ -61,6 +77,9 @@ std::vector<section> plan() {
   waking.what = task::wake_up;
   work doing_nothing = calling;
   doing_nothing.what = task::idle;
+  work blocking = processes;
+  blocking.how = waiting::block;
+  const std::vector<std::string_view> all(mechanisms.begin(), mechanisms.end());
   return {
       {"threads", "Threads, 8 bytes, 1,024 slots", "mpmc_ring", along_topologies(threads)},
       {"processes", "Processes, 8 bytes, 1,024 slots", "mpmc_ring", along_topologies(processes)},
@@ -71,12 +90,18 @@ std::vector<section> plan() {
       {"batches-2P2C", "Batches, 2P2C, processes, 8 bytes", "mpmc_ring", along(crowd, &work::batch, batches), false},
       {"waiting", "Waiting, 1P1C, processes, 8 bytes", "mpmc_ring", along(processes, &work::how, ways), false},
       {"waiting-2P2C", "Waiting, 2P2C, processes, 8 bytes", "mpmc_ring", along(crowd, &work::how, ways), false},
-      {"channels",
-       "With a name and two sides, 1P1C, processes, 8 bytes",
-       "mpmc_ring",
-       along(processes, &work::how, ways),
+      {"mechanisms",
+       "Every mechanism, 1P1C, processes, 8 bytes",
+       "channel",
+       {{"blocking calls", blocking}},
        false,
-       {"mpmc_ring", "channel", "mailbox"}},
+       all},
+      {"mechanisms-trips",
+       "Every mechanism there and back, processes, 8 bytes",
+       "channel",
+       {{"blocking calls", calling}, {"blocking calls, the other asleep", waking}},
+       false,
+       all},
       {"members",
        "With members and without, processes, 8 bytes, 1,024 slots",
        "mpmc_ring",
