@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace millrace {
 namespace {
@@ -90,14 +91,20 @@ std::atomic<std::uint32_t> forks_so_far{0};
 
 }  // namespace
 
-// All of this process. No thread is in the list while a fork copies it.
+// All of this process. No thread changes the list while a fork copies it.
 struct fork_witnesses {
   constinit static inline std::mutex changing;
   constinit static inline fork_witness* first = nullptr;
 
+  // Told of one fork they need not hear of another; and those of our parent's threads lie
+  // in stacks that new threads of ours will take.
   static void in_child() noexcept {
     forks_so_far.fetch_add(1, std::memory_order_relaxed);  // relaxed: a child begins with one thread
-    for (fork_witness* w = first; w != nullptr; w = w->next_) w->forked();
+    for (fork_witness* w = std::exchange(first, nullptr); w != nullptr;) {
+      w->here_ = nullptr;
+      w->tell_(w->whom_);
+      w = std::exchange(w->next_, nullptr);
+    }
     changing.unlock();
   }
 
@@ -108,18 +115,19 @@ struct fork_witnesses {
 
 std::uint32_t forks() noexcept { return forks_so_far.load(std::memory_order_relaxed); }
 
-fork_witness::fork_witness() noexcept {
+fork_witness::fork_witness(teller tell, void* whom) noexcept : tell_(tell), whom_(whom) {
   const std::lock_guard alone(fork_witnesses::changing);
-  next_ = fork_witnesses::first;
+  next_ = std::exchange(fork_witnesses::first, this);
   here_ = &fork_witnesses::first;
   if (next_ != nullptr) next_->here_ = &next_;
-  fork_witnesses::first = this;
 }
 
-fork_witness::~fork_witness() {
+void fork_witness::forget() noexcept {
   const std::lock_guard alone(fork_witnesses::changing);
+  if (here_ == nullptr) return;
   if (next_ != nullptr) next_->here_ = here_;
   *here_ = next_;
+  here_ = nullptr;
 }
 
 process_identity process_identity::self() noexcept { return of(::getpid()); }

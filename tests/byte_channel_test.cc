@@ -223,8 +223,20 @@ TEST_F(ByteChannelTest, AnInheritedEndIsClosedInAChildOfFork) {
                 out->close();
                 return out->push(letter(0, 0)) == status::closed && in->pop(buffers_[0]) == status::closed;
               }).succeeded());
-  ASSERT_EQ(out->try_push(letter(0, 0)), status::ok);
-  EXPECT_EQ(in->pop(buffers_[0]), status::ok);
+  auto slot = out->reserve(most);
+  std::ranges::copy(letter(0, 1), slot.bytes().begin());
+  EXPECT_TRUE(child([&] {
+                slot.commit(3);
+                return !slot;
+              }).succeeded());
+  slot.commit(letter(0, 1).size());
+  const auto found = in->peek();
+  EXPECT_TRUE(std::ranges::equal(*found, letter(0, 1)));
+  EXPECT_TRUE(child([&] { return !found; }).succeeded());
+  EXPECT_TRUE(std::ranges::equal(*found, letter(0, 1)));
+  out->close();
+  out->close();
+  EXPECT_EQ(out->push(letter(0, 0)), status::closed);
 }
 
 TEST_F(ByteChannelTest, IsWrittenAndReadInPlace) {

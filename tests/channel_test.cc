@@ -12,6 +12,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -242,6 +243,9 @@ TYPED_TEST(BufferedChannelTest, AChildsExitIsNotItsParentsLeaving) {
 TYPED_TEST(ChannelTest, AnInheritedEndIsClosedInAChildOfForkAndNowhereElse) {
   auto first = this->channel_.attach_receiver();
   auto in = std::move(*first);  // where one was moved to counts
+  std::uint64_t none = 0;
+  EXPECT_EQ(first->try_pop(none), status::closed);
+  first->close();
   auto out = this->channel_.attach_sender();
   std::uint64_t m = 0;
   EXPECT_TRUE(child([&] {
@@ -250,11 +254,37 @@ TYPED_TEST(ChannelTest, AnInheritedEndIsClosedInAChildOfForkAndNowhereElse) {
                 return out->try_push(1) == status::closed && out->push(1) == status::closed &&
                        out->push_for(1, 1h) == status::closed && in.try_pop(m) == status::closed &&
                        in.pop(m) == status::closed && in.pop_for(m, 1h) == status::closed && m == 0 &&
-                       this->channel_.attach_sender() &&
-                       !child([&] { return in.pop(m) != status::closed; }).succeeded();
+                       this->channel_.attach_sender() && child([&] { return in.pop(m) == status::closed; }).succeeded();
               }).succeeded());
   EXPECT_EQ(in.try_pop(m), status::empty);
   EXPECT_EQ(out->push_for(1, 1ms), this->room == 0 ? status::timed_out : status::ok);
+}
+
+// Ends come and go, and lie in the stacks of threads that a child has not.
+TYPED_TEST(BufferedChannelTest, AForkBesideThreadsThatAttach) {
+  auto out = this->channel_.attach_sender();
+  std::atomic<bool> enough{false};
+  const auto come_and_go = [&](int turns) {
+    for (int i = 0; i != turns && !enough; ++i) {
+      auto mine = this->channel_.attach_receiver();
+      if (mine) auto moved = *std::move(mine);
+    }
+  };
+  std::thread other([&] { come_and_go(1 << 30); });
+  for (int i = 0; i != 50; ++i) {
+    ASSERT_TRUE(child([&] {
+                  if (out->try_push(1) != status::closed) return false;
+                  auto opened = TypeParam::open(*this->at_);  // the other thread may have been attaching
+                  auto mine = opened->attach_receiver();
+                  std::thread([&] { std::vector<std::byte>(1000, std::byte{1}); }).join();
+                  std::uint64_t m = 0;
+                  return child([&] { return mine->pop(m) == status::closed && out->try_push(1) == status::closed; })
+                      .succeeded();
+                }).succeeded())
+        << i;
+  }
+  enough = true;
+  other.join();
 }
 
 TYPED_TEST(ChannelTest, OneThatWasMovedFromSaysSo) {
@@ -279,6 +309,17 @@ TYPED_TEST(ChannelTest, OpenersAgreeOnWhatEndsIt) {
   EXPECT_EQ(other.error().code, errc::incompatible);
   EXPECT_NE(other.error().message.find("expected"), std::string::npos);
   EXPECT_NE(other.error().message.find(", keep_open"), std::string::npos) << other.error().message;
+}
+
+TYPED_TEST(ChannelTest, ClosedTwiceIsClosedOnce) {
+  auto in = this->channel_.attach_receiver();
+  auto out = this->channel_.attach_sender();
+  for (int i = 0; i != 2; ++i) {
+    i == 0 ? in->close() : out->close();
+    std::uint64_t m = 0;
+    EXPECT_EQ(out->push(1), status::closed);
+    EXPECT_EQ(in->pop(m), status::closed);
+  }
 }
 
 TEST(Rendezvous, EndsWhenASideHasGone) {

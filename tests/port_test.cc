@@ -29,9 +29,11 @@
 #include <vector>
 
 #include "millrace/boost_ring.h"
+#include "millrace/broadcast_ring.h"
 #include "millrace/byte_channel.h"
 #include "millrace/channel.h"
 #include "millrace/growing_ring.h"
+#include "millrace/mailbox.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
 #include "millrace/pipe.h"
@@ -76,7 +78,8 @@ std::uint64_t some_number() {
 template <class Ring>
 struct channel_port {
   using message = typename Ring::value_type;
-  static constexpr bool ends = true;  // when a side has gone
+  static constexpr bool ends = true;                       // when its senders have gone
+  static constexpr bool tells = !broadcasting_ring<Ring>;  // senders, when there is no receiver left
   static constexpr bool many = !Ring::kind.starts_with("spsc");
   static constexpr std::uint64_t room = Ring::kind == "rendezvous_ring" ? 0 : 4;
 
@@ -84,6 +87,27 @@ struct channel_port {
 
   auto sender() { return *made.attach_sender(); }
   auto receiver() { return *made.attach_receiver(); }
+  void keep_none() {}
+};
+
+template <class M>
+struct mailbox_port {
+  using message = M;
+  static constexpr bool ends = false;
+  static constexpr bool tells = false;
+  static constexpr bool many = true;
+  static constexpr std::uint64_t room = 4;
+
+  mailbox_port() = default;
+  mailbox_port(const mailbox_port&) = delete;
+  mailbox_port& operator=(const mailbox_port&) = delete;
+  ~mailbox_port() { EXPECT_TRUE(mailbox<M>::remove(name)); }
+
+  std::string name = "millrace-test-" + std::to_string(some_number());
+  mailbox<M> made = *mailbox<M>::create(name, {.capacity = room});
+
+  auto sender() { return *made.attach(); }
+  auto receiver() { return *made.attach(); }
   void keep_none() {}
 };
 
@@ -112,6 +136,7 @@ template <class M>
 struct byte_port {
   using message = M;
   static constexpr bool ends = true;
+  static constexpr bool tells = true;
   static constexpr bool many = true;
   static constexpr std::uint64_t room = 4;
 
@@ -126,6 +151,7 @@ template <class M>
 struct pipe_port {
   using message = M;
   static constexpr bool ends = true;
+  static constexpr bool tells = true;
   static constexpr bool many = true;
   static constexpr std::uint64_t room = 4;  // packets
 
@@ -140,6 +166,7 @@ template <class M>
 struct fifo_port {
   using message = M;
   static constexpr bool ends = true;
+  static constexpr bool tells = true;
   static constexpr bool many = true;
   static constexpr std::uint64_t room = 16;
 
@@ -162,6 +189,7 @@ template <class M>
 struct posix_mq_port {
   using message = M;
   static constexpr bool ends = false;
+  static constexpr bool tells = false;
   static constexpr bool many = true;
   static constexpr std::uint64_t room = 4;
 
@@ -181,6 +209,7 @@ template <class M>
 struct sysv_mq_port {
   using message = M;
   static constexpr bool ends = false;
+  static constexpr bool tells = false;
   static constexpr bool many = true;
   static constexpr std::uint64_t room = 4;
 
@@ -200,6 +229,7 @@ template <class M>
 struct seqpacket_port {
   using message = M;
   static constexpr bool ends = true;
+  static constexpr bool tells = true;
   static constexpr bool many = true;
   static constexpr std::uint64_t room = 4;
 
@@ -227,31 +257,19 @@ class PortTest : public testing::Test {
 using ports =
     testing::Types<channel_port<mpmc_ring<note>>, channel_port<spsc_ring<note>>, channel_port<mutex_ring<note>>,
                    channel_port<growing_ring<note>>, channel_port<semaphore_ring<note>>, channel_port<boost_ring<note>>,
-                   channel_port<rendezvous_ring<note>>, channel_port<mpmc_ring<volume>>, byte_port<note>,
-                   byte_port<volume>, pipe_port<note>, pipe_port<volume>, fifo_port<note>, fifo_port<volume>,
-                   posix_mq_port<note>, sysv_mq_port<note>, seqpacket_port<note>, seqpacket_port<volume>>;
+                   channel_port<rendezvous_ring<note>>, channel_port<mpmc_ring<volume>>,
+                   channel_port<broadcast_ring<note>>, mailbox_port<note>, byte_port<note>, byte_port<volume>,
+                   pipe_port<note>, pipe_port<volume>, fifo_port<note>, fifo_port<volume>, posix_mq_port<note>,
+                   sysv_mq_port<note>, seqpacket_port<note>, seqpacket_port<volume>>;
 
 struct port_name {
   template <class P>
   static std::string GetName(int i) {
-    static constexpr const char* names[] = {"mpmc_channel",
-                                            "spsc_channel",
-                                            "mutex_channel",
-                                            "growing_channel",
-                                            "semaphore_channel",
-                                            "boost_channel",
-                                            "rendezvous",
-                                            "mpmc_volumes",
-                                            "byte_channel",
-                                            "byte_volumes",
-                                            "pipe",
-                                            "pipe_volumes",
-                                            "fifo",
-                                            "fifo_volumes",
-                                            "posix_mq",
-                                            "sysv_mq",
-                                            "seqpacket",
-                                            "seqpacket_volumes"};
+    static constexpr const char* names[] = {
+        "mpmc_channel",  "spsc_channel", "mutex_channel", "growing_channel", "semaphore_channel",
+        "boost_channel", "rendezvous",   "mpmc_volumes",  "broadcast",       "mailbox",
+        "byte_channel",  "byte_volumes", "pipe",          "pipe_volumes",    "fifo",
+        "fifo_volumes",  "posix_mq",     "sysv_mq",       "seqpacket",       "seqpacket_volumes"};
     return names[i];
   }
 };
@@ -359,7 +377,7 @@ TYPED_TEST(PortTest, TheLastSendersDeathIsTheEnd) {
 }
 
 TYPED_TEST(PortTest, WhoeverSendsToNobodyIsToldAndLivesOn) {
-  if (!TypeParam::ends) GTEST_SKIP() << "keeps messages for whoever comes";
+  if (!TypeParam::tells) GTEST_SKIP() << "keeps messages for whoever comes, or waits for nobody";
   using message = typename TypeParam::message;
   auto out = this->port_.sender();
   { auto in = this->port_.receiver(); }
@@ -369,7 +387,7 @@ TYPED_TEST(PortTest, WhoeverSendsToNobodyIsToldAndLivesOn) {
 }
 
 TYPED_TEST(PortTest, ASenderThatWaitsForRoomHearsThatNobodyIsLeft) {
-  if (!TypeParam::ends) GTEST_SKIP() << "keeps messages for whoever comes";
+  if (!TypeParam::tells) GTEST_SKIP() << "keeps messages for whoever comes, or waits for nobody";
   using message = typename TypeParam::message;
   child sender = this->with_sender([](auto& out) {
     for (;;) {

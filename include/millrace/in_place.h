@@ -63,8 +63,8 @@ class in_place_calls {
   template <class Message>
   class hold {
    public:
-    // Whether there is a message to write to, or to read.
-    explicit operator bool() const noexcept { return message_ != nullptr; }
+    // Whether there is a message to write to, or to read. In a child of fork there is none.
+    explicit operator bool() const noexcept { return message_ != nullptr && forks_ == forks(); }
     // As the push or pop would have said it.
     status why() const noexcept { return why_; }
 
@@ -87,7 +87,11 @@ class in_place_calls {
     hold& operator=(hold&&) = delete;
 
     // Lets go of it: true once, and not in a child of the process that claimed it.
-    bool let_go() noexcept { return std::exchange(message_, nullptr) != nullptr && forks_ == forks(); }
+    bool let_go() noexcept {
+      const bool held{*this};
+      message_ = nullptr;
+      return held;
+    }
 
     Self* of_ = nullptr;
     Message* message_ = nullptr;

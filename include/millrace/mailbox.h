@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "millrace/attributed.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/result.h"
 #include "millrace/ring.h"
@@ -54,9 +55,10 @@ result<done> remove_mailbox(const shared_memory& box, const std::function<void()
 // in front (errc::bad_argument); in /dev/shm it is "millrace.mailbox.NAME". Any processes may call everything at once.
 // What its calls block on and say, and what is left when a process is killed in one, is
 // the ring's affair; setting up is as with shared_ring, whose errors these are.
+//
+// Of attributed messages there is none: nobody here would sign them (a channel's senders do).
 template <message T, ring Ring = mpmc_ring<T>>
-requires std::same_as<T, typename Ring::value_type>
-class mailbox : private shared_ring<Ring> {
+requires(std::same_as<T, typename Ring::value_type> && !is_attributed<T>) class mailbox : private shared_ring<Ring> {
   using segment = shared_ring<Ring>;
 
  public:

@@ -12,22 +12,30 @@ namespace millrace {
 // fork(): what was noted of it before tells a child from its parent.
 std::uint32_t forks() noexcept;
 
-// Something in memory that is not for a child of fork: told there, before fork()
-// returns. Any thread may make one, and take it away; none is made, moved or destroyed by
-// what `forked` does.
+// For something in memory that is not for a child of fork: `tell(whom)` is called there, once,
+// before fork() returns. Any thread may make one, and take it away, but not `tell`; nor a fork
+// handler of the application's own (pthread_atfork), as no thread does while a fork is under way.
+//
+// Let it be the last member, so that whom it tells is whole; one that is moved makes its own.
 class fork_witness {
- protected:
-  fork_witness() noexcept;
-  ~fork_witness();
+ public:
+  using teller = void (*)(void* whom) noexcept;
+
+  fork_witness(teller tell, void* whom) noexcept;
+  ~fork_witness() { forget(); }
   fork_witness(const fork_witness&) = delete;
   fork_witness& operator=(const fork_witness&) = delete;
 
-  virtual void forked() noexcept = 0;
+  // From here on it tells nobody.
+  void forget() noexcept;
 
  private:
   friend struct fork_witnesses;
-  fork_witness* next_;
-  fork_witness** here_;  // what points to this one
+
+  teller tell_;
+  void* whom_;
+  fork_witness* next_ = nullptr;
+  fork_witness** here_ = nullptr;  // what points to this one; or it is in no list
 };
 
 // A process for good: its pid may be given to another one after its death, but

@@ -4,12 +4,12 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -86,13 +86,20 @@ class shared_ring {
   using value_type = typename Ring::value_type;
 
   // A handle: the ring, and a member's place in it, left when the handle goes. For
-  // one thread at a time. Not for a child of fork, which attaches its own: there it is a
-  // ring of nobody else's, empty and closed. If its process is killed, the others
-  // settle what it held, and its place is free again. One that was moved from may only be destroyed.
-  class handle : public Ring, private fork_witness {
+  // one thread at a time. Not for a child of fork, which attaches its own: there, and where it
+  // was moved from, it is a ring of nobody else's, the smallest there is, empty and closed. If
+  // its process is killed, the others settle what it held, and its place is free again.
+  class handle : public Ring {
    public:
     handle(handle&& other) noexcept
-        : Ring(other), keeper_(std::exchange(other.keeper_, nullptr)), closed_(other.closed_), place_(other.place_) {}
+        : Ring(other),
+          keeper_(std::exchange(other.keeper_, nullptr)),
+          closed_(other.closed_),
+          place_(other.place_),
+          forked_(&handle::shut, this) {
+      other.forked_.forget();
+      shut(&other);
+    }
     handle& operator=(handle&&) = delete;
     ~handle() {
       if (attached()) keeper_->leave(place_);
@@ -108,13 +115,17 @@ class shared_ring {
    private:
     friend class shared_ring;
     handle(Ring ring, keeper* of, const Ring* closed, std::uint32_t at) noexcept
-        : Ring(std::move(ring)), keeper_(of), closed_(closed), place_(at) {}
+        : Ring(std::move(ring)), keeper_(of), closed_(closed), place_(at), forked_(&handle::shut, this) {}
 
-    void forked() noexcept override { static_cast<Ring&>(*this) = *closed_; }
+    static void shut(void* whom) noexcept {
+      auto* const h = static_cast<handle*>(whom);
+      static_cast<Ring&>(*h) = *h->closed_;
+    }
 
     keeper* keeper_;
     const Ring* closed_;
     std::uint32_t place_;
+    fork_witness forked_;
   };
 
   // errc::exists if something is there already.
@@ -165,13 +176,19 @@ class shared_ring {
       if (!started) return started.error();
       keeper_->thread = *std::move(started);
     }
+    if (!keeper_->shut.make(shape_)) {
+      return error{errc::no_space, ENOMEM, memory_.where().describe(),
+                   memory_.where().describe() +
+                       ": no memory for what its handles are in children of fork; free some, "
+                       "or raise the limit of address space (ulimit -v)"};
+    }
     const auto place = keeper_->thread->join();
     if (memory_.cut_off()) {  // asked when it has been touched
       if (place) keeper_->thread->leave(*place);
       return error{errc::foreign, 0, memory_.where().describe(),
                    memory_.where().describe() + ": somebody has truncated it; unlink it, and create it anew"};
     }
-    if (place) return handle(as(*place), keeper_->thread.get(), keeper_->in_children.get(), *place);
+    if (place) return handle(as(*place), keeper_->thread.get(), keeper_->shut.get(), *place);
     return error{errc::limit, 0, memory_.where().describe(),
                  memory_.where().describe() + ": all " + std::to_string(shape_.members) +
                      " members' places are taken; create the ring with more, or let a handle go"};
@@ -187,8 +204,7 @@ class shared_ring {
   const shared_memory& memory() const noexcept { return memory_; }
 
  private:
-  shared_ring(shared_memory memory, const geometry& shape)
-      : memory_(std::move(memory)), shape_(shape), keeper_(new started_once{{}, nullptr, closed_ring(shape)}) {}
+  shared_ring(shared_memory memory, const geometry& shape) : memory_(std::move(memory)), shape_(shape) {}
 
   using platform = typename Ring::platform_type;
 
@@ -267,29 +283,31 @@ class shared_ring {
     return shared_ring(*std::move(memory), *shape);
   }
 
-  // The smallest of its kind, closed, in memory of this process.
+  // The smallest of its kind, closed, in memory of this process: with room for one message.
   class closed_ring {
    public:
-    explicit closed_ring(geometry shape) : memory_(nullptr, &std::free), ring_(made(shape)) { ring_.close(); }
-
-    const Ring* get() const noexcept { return &ring_; }
-
-   private:
-    Ring made(geometry& g) {
+    // Once. False: there is no memory.
+    bool make(geometry g) {
+      if (ring_) return true;
       g.members = 1;
       g.capacity = 0;
       if (!Ring::refuse(g).empty()) g.capacity = 1;
       std::size_t room = payload_bytes(g) + line_bytes;
-      memory_.reset(std::calloc(room, 1));  // which takes no memory that is not touched, as of a long message
+      memory_.reset(std::calloc(room, 1));
       void* base = memory_.get();
-      if (base == nullptr) throw std::bad_alloc();
+      if (base == nullptr) return false;
       std::align(line_bytes, payload_bytes(g), base, room);
       constructor(g)(base);
-      return as(base, g, 0);
+      ring_ = as(base, g, 0);
+      ring_->close();
+      return true;
     }
 
-    std::unique_ptr<void, decltype(&std::free)> memory_;
-    Ring ring_;
+    const Ring* get() const noexcept { return &*ring_; }
+
+   private:
+    std::unique_ptr<void, decltype(&std::free)> memory_{nullptr, &std::free};
+    std::optional<Ring> ring_{};
   };
 
   shared_memory memory_;
@@ -297,9 +315,9 @@ class shared_ring {
   struct started_once {
     std::mutex starting;
     std::unique_ptr<keeper> thread;
-    const closed_ring in_children;  // what the handles are there
+    closed_ring shut;  // what handles are that have been moved from, or inherited by fork
   };
-  std::unique_ptr<started_once> keeper_;  // goes before what it keeps
+  std::unique_ptr<started_once> keeper_ = std::make_unique<started_once>();  // goes before what it keeps
 };
 
 }  // namespace millrace
