@@ -87,11 +87,7 @@ class in_place_calls {
     hold& operator=(hold&&) = delete;
 
     // Lets go of it: true once, and not in a child of the process that claimed it.
-    bool let_go() noexcept {
-      const bool held{*this};
-      message_ = nullptr;
-      return held;
-    }
+    bool let_go() noexcept { return std::exchange(message_, nullptr) != nullptr && forks_ == forks(); }
 
     Self* of_ = nullptr;
     Message* message_ = nullptr;
