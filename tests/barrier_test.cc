@@ -107,9 +107,7 @@ std::uint32_t missed_by_both(const std::vector<int>& on, Fence heavy) {
 
 // As many rounds with the heavy fence as it takes to see twenty go wrong without it.
 TEST(Barriers, NoStoreIsMissedByBothSidesOfAHeavyAndALightFence) {
-#if defined(MILLRACE_TEST_UNDER_TSAN)
-  GTEST_SKIP() << "ThreadSanitizer keeps books at each access: no store is late any more";
-#endif
+  if (under_tsan) GTEST_SKIP() << "ThreadSanitizer keeps books at each access: no store is late any more";
   ASSERT_TRUE(join_barriers());  // children inherit it
   const std::vector<int> on = cores();
   if (on.size() < 2) GTEST_SKIP() << "on one core no store is ever late";

@@ -12,7 +12,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -258,33 +257,6 @@ TYPED_TEST(ChannelTest, AnInheritedEndIsClosedInAChildOfForkAndNowhereElse) {
               }).succeeded());
   EXPECT_EQ(in.try_pop(m), status::empty);
   EXPECT_EQ(out->push_for(1, 1ms), this->room == 0 ? status::timed_out : status::ok);
-}
-
-// Ends come and go, and lie in the stacks of threads that a child has not.
-TYPED_TEST(BufferedChannelTest, AForkBesideThreadsThatAttach) {
-  auto out = this->channel_.attach_sender();
-  std::atomic<bool> enough{false};
-  const auto come_and_go = [&](int turns) {
-    for (int i = 0; i != turns && !enough; ++i) {
-      auto mine = this->channel_.attach_receiver();
-      if (mine) auto moved = *std::move(mine);
-    }
-  };
-  std::thread other([&] { come_and_go(1 << 30); });
-  for (int i = 0; i != 50; ++i) {
-    ASSERT_TRUE(child([&] {
-                  if (out->try_push(1) != status::closed) return false;
-                  auto opened = TypeParam::open(*this->at_);  // the other thread may have been attaching
-                  auto mine = opened->attach_receiver();
-                  std::thread([&] { std::vector<std::byte>(1000, std::byte{1}); }).join();
-                  std::uint64_t m = 0;
-                  return child([&] { return mine->pop(m) == status::closed && out->try_push(1) == status::closed; })
-                      .succeeded();
-                }).succeeded())
-        << i;
-  }
-  enough = true;
-  other.join();
 }
 
 TYPED_TEST(ChannelTest, OneThatWasMovedFromSaysSo) {

@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "millrace/in_place.h"
@@ -103,9 +105,9 @@ TYPED_TEST(BufferTest, ProcessesThatPushAndPopInTurnComeOutEven) {
 }
 
 TYPED_TEST(RingTest, ThreadsOverOneMappingAgree) {
-#if defined(MILLRACE_TEST_UNDER_TSAN)
-  if (TypeParam::kind == "boost_ring") GTEST_SKIP() << "Boost's free list reads a node that a push is constructing";
-#endif
+  if (under_tsan && TypeParam::kind == "boost_ring") {
+    GTEST_SKIP() << "Boost's free list reads a node that a push is constructing";
+  }
   constexpr std::uint64_t each = 5000;
   const std::uint32_t pairs = this->one_to_one ? 1 : 2;
   auto segment = this->make(8);
@@ -161,6 +163,39 @@ TYPED_TEST(InPlaceTest, ProcessesLoseDuplicateAndTearNothing) {
     }
     for (child& c : children) EXPECT_TRUE(c.succeeded());
   }
+}
+
+// Handles come and go, and lie in the stacks of threads that a child has not.
+TEST(Fork, WhileOthersAttach) {
+  if (under_asan || under_tsan)
+    GTEST_SKIP() << "a sanitizer's allocator does not bear a fork while another thread is in it";
+  using numbers = shared_ring<mpmc_ring<std::uint64_t>>;
+  const scratch at = scratch::posix();
+  auto segment = *numbers::create(*at, {.capacity = 4, .members = 8});
+  auto mine = *segment.attach();
+  std::atomic<bool> enough{false};
+  std::thread others([&] {
+    while (!enough) {
+      auto theirs = segment.attach();
+      if (theirs) const auto moved = *std::move(theirs);
+    }
+  });
+  for (int i = 0; i != 200 && !testing::Test::HasFailure(); ++i) {
+    EXPECT_TRUE(child([&] {
+                  std::uint64_t m = 0;
+                  if (mine.try_push(1) != status::closed) return false;
+                  auto opened = *numbers::open(*at);  // the other thread may have been in `attach`
+                  auto own = opened.attach();
+                  std::thread([] { std::vector<std::byte>(1000, std::byte{1}); }).join();
+                  return own && child([&] {
+                                  return own->pop(m) == status::closed && mine.pop(m) == status::closed;
+                                }).succeeded();
+                }).succeeded())
+        << i;
+  }
+  enough = true;
+  others.join();
+  EXPECT_EQ(mine.try_push(1), status::ok);
 }
 
 }  // namespace

@@ -31,18 +31,21 @@ _LINKOPT = "//command_line_option:linkopt"
 _STRIP = "//command_line_option:strip"
 
 def _sanitizer_transition_impl(settings, attr):
-    if any([flag.startswith("-fsanitize=") for flag in settings[_COPT]]):
-        return {option: settings[option] for option in [_COPT, _LINKOPT, _STRIP]}
-    flags = _FLAGS[attr.sanitizer]
+    copt = settings[_COPT]
+    linkopt = settings[_LINKOPT]
+    if not any([flag.startswith("-fsanitize=") for flag in copt]):
+        flags = _FLAGS[attr.sanitizer]
+        copt = copt + ["-g1"] + flags  # line numbers and no more
+        linkopt = linkopt + flags
     return {
-        _COPT: settings[_COPT] + ["-g1"] + flags,  # line numbers and no more
-        _LINKOPT: settings[_LINKOPT] + flags,
-        _STRIP: "never",  # else the reports have no line numbers
+        _COPT: copt,
+        _LINKOPT: linkopt,
+        _STRIP: "never",  # else the reports have no line numbers. (What it was, Bazel 4 cannot tell.)
     }
 
 _sanitizer_transition = transition(
     implementation = _sanitizer_transition_impl,
-    inputs = [_COPT, _LINKOPT, _STRIP],
+    inputs = [_COPT, _LINKOPT],
     outputs = [_COPT, _LINKOPT, _STRIP],
 )
 
