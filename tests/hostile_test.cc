@@ -348,7 +348,7 @@ TYPED_TEST_SUITE(CorruptTest, rings, ring_name);
 // Not even calls without a deadline wait. In a child, which can be given up.
 TYPED_TEST(CorruptTest, IndicesTooFarApart) {
   EXPECT_TRUE(child([this] {
-                auto& ring = this->ring();
+                auto ring = *this->segment_[0].attach();
                 tick m{};
                 for (int i = 0; i != 5; ++i) {
                   if (ring.push(m) != status::ok || ring.pop(m) != status::ok) return false;
@@ -443,11 +443,11 @@ TYPED_TEST(LockTest, TheLivingAreWaitedForUntilTheDeadlineAndCloseWaitsForNobody
   const std::size_t lock =
       (ring_offset({this->capacity, 4}) + (TypeParam::kind == "semaphore_ring" ? 2 * line_bytes : 0)) / 8;
   EXPECT_TRUE(child([&] {
-                auto& ring = this->ring();
+                auto ring = *this->segment_[0].attach();
                 tick m{};
                 EXPECT_EQ(ring.push(m), status::ok);
                 const std::uint64_t free = this->at(lock);
-                this->at(lock) = free + 1;  // held by the first member: by ourselves
+                this->at(lock) = free + 1;  // held by the first member: our parent
                 EXPECT_EQ(ring.try_push(m), status::busy);
                 EXPECT_EQ(ring.try_pop(m), status::busy);
                 EXPECT_EQ(ring.push_for(m, std::chrono::milliseconds(1)), status::timed_out);
