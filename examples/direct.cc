@@ -45,7 +45,13 @@ void customer(const millrace::direct_options& street, const example::worker& one
   }
 }
 
-pid_t started = 0;
+volatile pid_t started = 0;
+volatile std::sig_atomic_t interrupted = 0;
+
+// With its shop.
+void kill_customer() {
+  if (started != 0) ::kill(started, SIGKILL);
+}
 
 }  // namespace
 
@@ -55,15 +61,15 @@ int main(int argc, char** argv) {
   const example::worker one(command, argc, argv);
 
   const millrace::direct_options street{.exchange = fmt::format("example-{}", ::getpid())};
-  example::family family;
-  started = family.start([&] { customer(street, one); });
-  static volatile std::sig_atomic_t interrupted = 0;
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     std::signal(signal, [](int s) {
       interrupted = s;
-      ::kill(started, SIGKILL);  // and its shop with it
+      kill_customer();
     });
   }
+  example::family family;
+  started = family.start([&] { customer(street, one); });
+  if (interrupted != 0) kill_customer();  // it may have been before we knew whom
   family.wait();
   // Whoever was killed has left something, which goes with the next to enroll and leave.
   for (const char* name : {"customer", "shop"}) {
