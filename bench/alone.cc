@@ -4,14 +4,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "bench/cached_ring.h"
 #include "bench/message.h"
+#include "bench/placed.h"
+#include "bench/value_of.h"
 #include "bench/vyukov_ring.h"
 #include "millrace/channel.h"
 #include "millrace/growing_ring.h"
@@ -26,12 +26,6 @@ namespace millrace::bench {
 namespace {
 
 constexpr std::uint64_t slots = 1024;
-
-template <class R>
-R value_of(result<R> r) {
-  if (!r) throw std::runtime_error(r.error().message);
-  return *std::move(r);
-}
 
 // As users have it: in a segment, with members and a keeper.
 template <class Ring>
@@ -52,18 +46,11 @@ class plain {
  public:
   using value_type = T;
 
-  plain() : bytes_(new (std::align_val_t{line_bytes}) std::byte[Ring<T>::bytes(slots)]) {
-    ring_ = std::construct_at(reinterpret_cast<Ring<T>*>(bytes_.get()), slots);
-  }
-
-  Ring<T>& operator*() { return *ring_; }
+  Ring<T>& operator*() { return *view_; }
 
  private:
-  struct aligned_delete {
-    void operator()(std::byte* at) const { ::operator delete[](at, std::align_val_t{line_bytes}); }
-  };
-  std::unique_ptr<std::byte[], aligned_delete> bytes_;
-  Ring<T>* ring_;
+  placed<Ring<T>> ring_{Ring<T>::bytes(slots), slots};
+  typename placed<Ring<T>>::view view_ = ring_.seen_by({.where = place::threads});
 };
 
 bool succeeded(bool moved) { return moved; }

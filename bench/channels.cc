@@ -4,11 +4,11 @@
 #include <optional>
 #include <random>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "bench/contender.h"
+#include "bench/value_of.h"
 #include "millrace/broadcast.h"
 #include "millrace/byte_channel.h"
 #include "millrace/channel.h"
@@ -23,12 +23,6 @@ namespace {
 
 using message = parcel<8>;
 constexpr std::uint64_t slots = 1024;
-
-template <class R>
-R value_of(result<R> r) {
-  if (!r) throw std::runtime_error(r.error().message);
-  return *std::move(r);
-}
 
 // A sender or a receiver, each in its own worker.
 template <class Stream>

@@ -2,11 +2,11 @@
 #include <cstddef>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include "bench/contender.h"
+#include "bench/value_of.h"
 #include "millrace/boost_ring.h"
 #include "millrace/mpmc_ring.h"
 #include "millrace/mutex_ring.h"
@@ -16,12 +16,6 @@
 
 namespace millrace::bench {
 namespace {
-
-template <class R>
-R value_of(result<R> r) {
-  if (!r) throw std::runtime_error(r.error().message);
-  return *std::move(r);
-}
 
 template <class Ring, std::size_t Capacity>
 class shared {

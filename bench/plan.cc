@@ -39,22 +39,6 @@ std::vector<column> along(work w, T work::*field, const std::array<std::pair<con
   return all;
 }
 
-constexpr std::array<std::string_view, 15> mechanisms{"channel",
-                                                      "channel of spsc_ring",
-                                                      "channel of growing_ring",
-                                                      "mutex_ring",
-                                                      "semaphore_ring",
-                                                      "byte_channel",
-                                                      "mailbox",
-                                                      "direct",
-                                                      "broadcast",
-                                                      "rendezvous",
-                                                      "pipe",
-                                                      "FIFO",
-                                                      "POSIX mq",
-                                                      "SysV mq",
-                                                      "Unix socket"};
-
 constexpr std::array<std::pair<const char*, std::size_t>, 3> batches{{{"1", 1}, {"8", 8}, {"64", 64}}};
 constexpr std::array<std::pair<const char*, waiting>, 3> ways{
     {{"yield", waiting::yield}, {"spin", waiting::spin}, {"block", waiting::block}}};
@@ -79,7 +63,21 @@ std::vector<section> plan() {
   doing_nothing.what = task::idle;
   work blocking = processes;
   blocking.how = waiting::block;
-  const std::vector<std::string_view> all(mechanisms.begin(), mechanisms.end());
+  const std::vector<std::string_view> mechanisms{"channel",
+                                                 "channel of spsc_ring",
+                                                 "channel of growing_ring",
+                                                 "mutex_ring",
+                                                 "semaphore_ring",
+                                                 "byte_channel",
+                                                 "mailbox",
+                                                 "direct",
+                                                 "broadcast",
+                                                 "rendezvous",
+                                                 "pipe",
+                                                 "FIFO",
+                                                 "POSIX mq",
+                                                 "SysV mq",
+                                                 "Unix socket"};
   return {
       {"threads", "Threads, 8 bytes, 1,024 slots", "mpmc_ring", along_topologies(threads)},
       {"processes", "Processes, 8 bytes, 1,024 slots", "mpmc_ring", along_topologies(processes)},
@@ -95,13 +93,13 @@ std::vector<section> plan() {
        "channel",
        {{"blocking calls", blocking}},
        false,
-       all},
+       mechanisms},
       {"mechanisms-trips",
        "Every mechanism there and back, processes, 8 bytes",
        "channel",
        {{"blocking calls", calling}, {"blocking calls, the other asleep", waking}},
        false,
-       all},
+       mechanisms},
       {"members",
        "With members and without, processes, 8 bytes, 1,024 slots",
        "mpmc_ring",

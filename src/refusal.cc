@@ -17,8 +17,7 @@ error refused(int e, const std::string& object, const std::string& kind, const s
     case ENOENT:
       return refused(
           errc::not_found, e, object,
-          "expected " + kind + ", found nothing; " +
-              (call.ends_with("unlink") ? "it may be gone already, or have another name" : "create it first"));
+          "expected " + kind + ", found nothing; it may be gone already, or have another name: else create it first");
     case EEXIST:
       return refused(errc::exists, e, object, "expected nothing, found something; unlink it, or open it");
     case EACCES:
