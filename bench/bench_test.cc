@@ -226,7 +226,7 @@ TEST(Json, QuotesAndNumbers) {
 std::pair<std::string, std::optional<int>> parsed(std::vector<const char*> arguments, request& r) {
   arguments.insert(arguments.begin(), "compare");
   testing::internal::CaptureStderr();
-  const std::optional<int> status = parse(static_cast<int>(arguments.size()), arguments.data(), r);
+  const std::optional<int> status = parse(static_cast<int>(arguments.size()), arguments.data(), {}, r);
   return {testing::internal::GetCapturedStderr(), status};
 }
 

@@ -26,7 +26,7 @@ namespace {
 
 int compare(int argc, char** argv) {
   request asked;
-  if (const auto nothing_to_do = parse(argc, argv, asked)) return *nothing_to_do;
+  if (const auto nothing_to_do = parse(argc, argv, contenders(), asked)) return *nothing_to_do;
   std::ofstream json;
   if (!asked.json.empty()) {
     // Under `bazel run` the working directory is none of the user's.
@@ -35,7 +35,7 @@ int compare(int argc, char** argv) {
     if (!json) throw std::runtime_error(fmt::format("cannot write to {}: {}", asked.json, std::strerror(errno)));
   }
   const bool watched = ::isatty(STDERR_FILENO) == 1;
-  const results r = measure(asked.sections, contenders(), asked.spend, [&](double part, std::string_view next) {
+  const results r = measure(asked.sections, asked.who, asked.spend, [&](double part, std::string_view next) {
     if (watched) fmt::print(stderr, "\r\x1b[K{:3.0f} % {}", 100 * part, next);
   });
   if (watched) fmt::print(stderr, "\r\x1b[K");

@@ -69,7 +69,7 @@ class memberless {
 }  // namespace
 
 void add_memberless(std::vector<contender>& all) {
-  all.push_back(contend<memberless>({.name = "mpmc_ring, no members", .from = origin::reference, .apart = true}));
+  all.push_back(contend<memberless>({.name = "mpmc_ring memberless", .from = origin::reference, .apart = true}));
 }
 
 }  // namespace millrace::bench

@@ -84,7 +84,10 @@ finding trips(const results& r, std::string promise, std::string_view label, std
   for (const cell& c : t->cells) {
     if (c.at.label != label) continue;
     for (const std::string_view ours : {"mpmc_ring", "spsc_ring"}) {
-      const auto s = r.ratio(*c.of(ours), *c.of(limit));
+      const series* const first = c.of(ours);
+      const series* const bare = c.of(limit);
+      if (first == nullptr || bare == nullptr) continue;
+      const auto s = r.ratio(*first, *bare);
       if (!s) continue;
       f.met = f.met && s->median <= wanted;
       f.measured += fmt::format("{}{} {:.2f} ({:.2f} to {:.2f})", f.measured.empty() ? "" : "; ", ours, s->median,
@@ -133,7 +136,7 @@ std::optional<spread> between_cells(const results& r, std::string_view key, std:
 
 finding members(const results& r) {
   least l(r, "mpmc_ring");
-  l.over("members", named("mpmc_ring, no members"));
+  l.over("members", named("mpmc_ring memberless"));
   return l.against("mpmc_ring: at least 0.95 of itself without members and what recovery costs a claim", 0.95);
 }
 

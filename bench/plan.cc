@@ -105,7 +105,7 @@ std::vector<section> plan() {
        "mpmc_ring",
        along_topologies(processes),
        false,
-       {"mpmc_ring", "mpmc_ring, no members"}},
+       {"mpmc_ring", "mpmc_ring memberless"}},
       {"round-trip",
        "Round trips, processes, 8 bytes",
        "mpmc_ring",
