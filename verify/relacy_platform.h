@@ -628,6 +628,8 @@ struct relacy_platform {
     rl::yield(1, info(s));
   }
 
+  static void fetch_line(const void*) noexcept {}  // nothing that could be seen
+
   static constexpr std::size_t chunk_bytes = 1;  // a message's
   static std::size_t page_bytes() noexcept { return millrace::line_bytes; }
 

@@ -68,14 +68,9 @@ class event_count {
   void notify() noexcept {
     Platform::light_fence();
     // relaxed: the fences alone decide whether the announcement is seen (E2).
-    std::uint32_t now = word_.load(std::memory_order_relaxed);
-    if ((now & sleepers) == 0) return;
-    const std::uint32_t next = (now & ~sleepers) + epoch_step;
-    // relaxed: it hands over nothing but its number. Whoever wakes, looks again. Fails only
-    // if another notifier has cleared the flag since, and wakes those whom we saw (E1, E2).
-    if (word_.compare_exchange_strong(now, next, std::memory_order_relaxed, std::memory_order_relaxed)) {
-      Platform::wake_all(word_);
-    }
+    const std::uint32_t now = word_.load(std::memory_order_relaxed);
+    if ((now & sleepers) != 0) [[unlikely]]
+      wake(now);
   }
 
   // For a notifier that was killed: wakes all, also those for whom it had begun to.
@@ -87,6 +82,16 @@ class event_count {
  private:
   static constexpr std::uint32_t sleepers = 1;
   static constexpr std::uint32_t epoch_step = 2;
+
+  // Apart, so that a notifier who finds nobody asleep saves no registers for it.
+  [[gnu::noinline]] void wake(std::uint32_t now) noexcept {
+    const std::uint32_t next = (now & ~sleepers) + epoch_step;
+    // relaxed: it hands over nothing but its number. Whoever wakes, looks again. Fails only
+    // if another notifier has cleared the flag since, and wakes those whom we saw (E1, E2).
+    if (word_.compare_exchange_strong(now, next, std::memory_order_relaxed, std::memory_order_relaxed)) {
+      Platform::wake_all(word_);
+    }
+  }
 
   typename Platform::template atomic<std::uint32_t> word_{0};  // written by sleepers and notifiers
 };

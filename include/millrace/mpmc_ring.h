@@ -50,8 +50,9 @@ namespace millrace {
 //     word when it publishes. So the holder of p is tail's claimer, if tail stands
 //     at p+1; else the predecessor noted in slot p+1, if that is published; else
 //     the one noted in the record of the holder of p+1, who is found in the
-//     same way and, not having published, has not touched its record. A record
-//     that starts a batch at q <= p names its owner the holder of all up to p.
+//     same way and, not having published, has not touched its record. One record does for
+//     a *run*: a batch, or claims of one handle that nobody came between. So a record that
+//     names another position, q < p, names its owner the claimer of all from q up to p.
 //     Whoever acts for a dead claimer notes the predecessor as it would have. While a
 //     handle has a slot in hand, in place, it claims no other: it has one record a side, and
 //     a push may have to skip, which is a pop's claim.
@@ -141,21 +142,15 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
 
   // Never blocks; full, busy and closed are told apart (M4).
   status try_push(const T& m) noexcept {
-    const claim c = claim_push(1);
-    if (c.why != status::ok) return c.why;
-    publish(c.from, m);
-    at_.shared->not_empty.notify();
-    return status::ok;
+    const claim c = continue_run(side::producers, pushes_, empty_state, 1);
+    return c.why == status::ok ? put(c, m) : look_and_push(m);
   }
 
   // Never blocks. `closed` only when every message pushed before the close has
   // been claimed by a consumer.
   status try_pop(T& m) noexcept {
-    const claim c = claim_pop(1);
-    if (c.why != status::ok) return redeliver_or(c.why, m);
-    release(c.from, m);
-    at_.shared->not_full.notify();
-    return status::ok;
+    const claim c = continue_run(side::consumers, pops_, full_state, 1);
+    return c.why == status::ok ? take(c, m) : look_and_pop(m);
   }
 
   // One CAS claims as many slots in a row as are free, up to the span's size;
@@ -165,7 +160,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     if (m.empty()) return {};
     const claim c = claim_push(m.size());
     if (c.why != status::ok) return {c.why, 0};
-    for (std::uint64_t i = 0; i != c.count; ++i) publish(i == 0 ? c.from : next_end(c.from, i), m[i]);
+    publish(*c.first, c.from, m[0]);
+    for (std::uint64_t i = 1; i != c.count; ++i) publish(at(position(c.from) + i), next_end(c.from, i), m[i]);
     at_.shared->not_empty.notify();
     return {c.count == m.size() ? status::ok : status::full, c.count};
   }
@@ -177,7 +173,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       const status why = redeliver_or(c.why, m[0]);
       return {why, why == status::redelivered ? 1u : 0u};
     }
-    for (std::uint64_t i = 0; i != c.count; ++i) release(i == 0 ? c.from : next_end(c.from, i), m[i]);
+    release(*c.first, c.from, m[0]);
+    for (std::uint64_t i = 1; i != c.count; ++i) release(at(position(c.from) + i), next_end(c.from, i), m[i]);
     at_.shared->not_full.notify();
     return {status::ok, c.count};
   }
@@ -230,6 +227,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   static constexpr word orphan_state = 3;   // its consumer died
   static constexpr unsigned redeliverer_bits = 13;
   static constexpr word nobody = 0;
+  static constexpr word nowhere = ~word{0};  // no end holds this: the state of an end is that of an empty slot
   static_assert(max_members - 1 <= member_mask && max_members < word{1} << redeliverer_bits);
 
   static constexpr word position(word w) noexcept { return w >> (member_bits + state_bits); }
@@ -246,7 +244,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     typename Platform::template plain<T> payload;
   };
 
-  // What a member is about to claim: tail's (head's) value just before its CAS.
+  // What a member is about to claim: tail's (head's) value just before its CAS, unless that
+  // names the member itself (M3).
   struct alignas(line_bytes) record {
     atomic<word> pushing{0};  // written by the member alone, read by recovery
     atomic<word> popping{0};
@@ -272,10 +271,20 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     slot* slots;
   };
 
+  // How many slots ahead a line is fetched.
+  static constexpr word fetched_ahead = std::max<word>(1, 256 / sizeof(slot));
+
   struct claim {
     status why;
     word from = 0;            // what the end held: the first position, and its predecessor
     std::uint64_t count = 0;  // slots in a row
+    slot* first = nullptr;
+  };
+
+  // What a handle remembers of its claims on one side.
+  struct run {
+    word next = nowhere;  // what the end holds if nobody has claimed since; `nowhere`: somebody had, the last time
+    word refused = 0;     // where the end stood when a claim was refused, the last time
   };
   friend class in_place_calls<mpmc_ring, T, Platform>;
   struct in_hand : claim {
@@ -292,6 +301,48 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   }
 
   claim claim_push(std::uint64_t want) noexcept {
+    const claim c = continue_run(side::producers, pushes_, empty_state, want);
+    return c.why == status::ok ? c : look_and_claim_push(want);
+  }
+
+  claim claim_pop(std::uint64_t want) noexcept {
+    const claim c = continue_run(side::consumers, pops_, full_state, want);
+    return c.why == status::ok ? c : look_and_claim_pop(want);
+  }
+
+  // A claim by the handle that was the last to claim. It need not look at the end: if the CAS
+  // finds there what this handle has put there, which nobody else can have, nobody has come
+  // between (M3), and its record stands. `busy`: look.
+  claim continue_run(side s, run& mine, word state, std::uint64_t want) noexcept {
+    word from = mine.next;
+    if (from == nowhere) return {status::busy};
+    slot& first = at(position(from));
+    // Nobody has been refused for a lap, so that the other side is far, and does not need the line.
+    if (position(from) - mine.refused > mask_) Platform::fetch_line(&at(position(from) + fetched_ahead));
+    word met = 0;
+    const std::uint64_t n = ready(from, state, want, met);
+    if (n == 0) return {status::busy};
+    const word next = from + pack(n, 0, 0);
+    // seq_cst: M4.
+    if (!end_of(s).compare_exchange_strong(from, next, std::memory_order_seq_cst, std::memory_order_relaxed)) {
+      return {status::busy};
+    }
+    mine.next = next;
+    return {status::ok, from, n, &first};
+  }
+
+  // The rest of try_push and try_pop. Apart, so that those which continue a run save no
+  // registers for it, and keep their claim in some.
+  [[gnu::noinline]] status look_and_push(const T& m) noexcept {
+    const claim c = look_and_claim_push(1);
+    return c.why == status::ok ? put(c, m) : c.why;
+  }
+  [[gnu::noinline]] status look_and_pop(T& m) noexcept {
+    const claim c = look_and_claim_pop(1);
+    return c.why == status::ok ? take(c, m) : redeliver_or(c.why, m);
+  }
+
+  claim look_and_claim_push(std::uint64_t want) noexcept {
     for (unsigned turn = 0;; ++turn) {
       // acquire: M4. A stale tail fails the CAS, or meets a slot that is ahead of it.
       const word t = at_.shared->tail.load(std::memory_order_acquire);
@@ -301,15 +352,19 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       const std::uint64_t n = ready(t, empty_state, want, met);
       if (n == 0) {
         const status why = no_room(t, met);
-        if (why != status::ok) return {why};
+        if (why != status::ok) {
+          pushes_.refused = position(t);
+          return {why};
+        }
       } else if (claim_from(side::producers, t, n)) {
-        return {status::ok, t, n};
+        note(pushes_, t, n);
+        return {status::ok, t, n, &at(position(t))};
       }
       Platform::relax(turn);
     }
   }
 
-  claim claim_pop(std::uint64_t want) noexcept {
+  claim look_and_claim_pop(std::uint64_t want) noexcept {
     for (unsigned turn = 0;; ++turn) {
       // acquire: M4.
       const word h = at_.shared->head.load(std::memory_order_acquire);
@@ -317,17 +372,21 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       const std::uint64_t n = ready(h, full_state, want, met);
       if (n == 0) {
         const status why = no_message(h, met);
-        if (why != status::ok) return {why};
+        if (why != status::ok) {
+          pops_.refused = position(h);
+          return {why};
+        }
       } else if (claim_from(side::consumers, h, n)) {
-        return {status::ok, h, n};
+        note(pops_, h, n);
+        return {status::ok, h, n, &at(position(h))};
       }
       Platform::relax(turn);
     }
   }
 
   // Why a push fails that found tail at `t` and `met` in the slot there; ok if it is
-  // worth another try. Apart, so that a push that succeeds saves no registers for it.
-  [[gnu::noinline]] status no_room(word t, word met) noexcept {
+  // worth another try.
+  status no_room(word t, word met) noexcept {
     if ((t & closed_flag) != 0) return status::closed;
     const word p = position(t);
     // seq_cst: M4.
@@ -346,7 +405,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   }
 
   // The same of a pop, head at `h`.
-  [[gnu::noinline]] status no_message(word h, word met) noexcept {
+  status no_message(word h, word met) noexcept {
     const word p = position(h);
     // seq_cst: M4.
     const word t = at_.shared->tail.load(std::memory_order_seq_cst);
@@ -371,6 +430,12 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     // seq_cst: M4; it releases the record to whoever reads the end.
     return end_of(s).compare_exchange_strong(from, next_end(from, n), std::memory_order_seq_cst,
                                              std::memory_order_relaxed);
+  }
+
+  // After a claim of `n` from where the end stood at `from`. Where handles take turns, a run is
+  // not tried: the slot that would be next, another's, is best not touched.
+  void note(run& mine, word from, std::uint64_t n) noexcept {
+    mine.next = member_of(from) == me_ ? next_end(from, n) : nowhere;
   }
 
   // How many slots from the position in `from` on, at most `want`, are in `state` of
@@ -399,16 +464,26 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   static constexpr word published(word from, word state) noexcept { return from | pack(0, state, 0); }
   word freed(word from) const noexcept { return from + pack(capacity(), empty_state, 0); }
 
-  void publish(word from, const T& m) noexcept {
-    slot& s = at(position(from));
+  void publish(slot& s, word from, const T& m) noexcept {
     s.payload.write(m);
     s.state.store(published(from, full_state), std::memory_order_release);
   }
 
-  void release(word from, T& m) noexcept {
-    slot& s = at(position(from));
+  void release(slot& s, word from, T& m) noexcept {
     s.payload.read(m);
     s.state.store(freed(from), std::memory_order_release);
+  }
+
+  status put(const claim& c, const T& m) noexcept {
+    publish(*c.first, c.from, m);
+    at_.shared->not_empty.notify();
+    return status::ok;
+  }
+
+  status take(const claim& c, T& m) noexcept {
+    release(*c.first, c.from, m);
+    at_.shared->not_full.notify();
+    return status::ok;
   }
 
   // What an end holds once this member has claimed `n` positions from where it stood at `from`.
@@ -506,7 +581,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   [[gnu::noinline]] status redeliver_or(status why, T& m) noexcept {
     const in_hand c = claim_orphan(why);
     if (c.why != status::redelivered) return c.why;
-    release(c.from, m);
+    release(*c.first, c.from, m);
     all_.count(recovery::message_redelivered);
     end_redelivery(c.lock);
     return c.why;
@@ -536,7 +611,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       const word w = at_.slots[i].state.load(std::memory_order_acquire);
       // One that names another slot's position is a scribble's, and would never go.
       if (state_of(w) != orphan_state || (position(w) & mask_) != i) continue;
-      return {{status::redelivered, w & ~pack(0, orphan_state, 0), 1}, mine};
+      return {{status::redelivered, w & ~pack(0, orphan_state, 0), 1, &at_.slots[i]}, mine};
     }
     redelivered_ = deaths;
     end_redelivery(mine);
@@ -560,24 +635,24 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     return c.why;
   }
   std::uint64_t slot_of(const in_hand& c) const noexcept { return position(c.from) & mask_; }
-  T& written(const in_hand& c) noexcept { return at(position(c.from)).payload.begin_write(); }
-  const T& read(const in_hand& c) noexcept { return at(position(c.from)).payload.begin_read(); }
+  T& written(const in_hand& c) noexcept { return c.first->payload.begin_write(); }
+  const T& read(const in_hand& c) noexcept { return c.first->payload.begin_read(); }
 
   void commit(const in_hand& c) noexcept {
-    slot& s = at(position(c.from));
+    slot& s = *c.first;
     s.payload.end_write();
     s.state.store(published(c.from, full_state), std::memory_order_release);
     at_.shared->not_empty.notify();
   }
   void withdraw(const in_hand& c) noexcept {
-    slot& s = at(position(c.from));
+    slot& s = *c.first;
     s.payload.end_write();
     s.state.store(published(c.from, skipped_state), std::memory_order_release);
     at_.shared->not_empty.notify();  // those who were told busy
     at_.shared->not_full.notify();   // a push that needs it may have it
   }
   void done(const in_hand& c) noexcept {
-    slot& s = at(position(c.from));
+    slot& s = *c.first;
     s.payload.end_read();
     s.state.store(freed(c.from), std::memory_order_release);
     if (c.why == status::redelivered) {
@@ -598,6 +673,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   word me_;
   roster<Platform> all_;
   bool redelivers_;
+  run pushes_;
+  run pops_;
   std::uint32_t heard_ = 0;        // deaths whose claims are settled, as far as this handle knows
   word next_orphan_ = 0;           // the slot to look at first
   std::uint32_t redelivered_ = 0;  // deaths that have left no orphan, likewise

@@ -32,6 +32,7 @@
 //                 that it has done since the mark happen before the return.
 //   relax         in a loop that waits for another thread: let it run. The
 //                 argument counts the turns of the loop.
+//   fetch_line    a hint: the line at that address, be it anybody's, is soon written here.
 //   spins         how many turns to poll before sleeping.
 //   commit        gives memory to whole pages (page_bytes each) of a segment, whatever is in
 //                 them already. False if there is none to be had. What was never
@@ -121,6 +122,16 @@ struct native {
     }
   }
 
+  static void fetch_line(const void* at) noexcept {
+#if defined(__x86_64__)
+    // Where the processor does not know it, it does nothing. The compiler's own would, unless
+    // it is told of a processor that does, fetch the line to read, and the write fetch it again.
+    asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(at)));
+#else
+    __builtin_prefetch(at, 1);
+#endif
+  }
+
   static constexpr unsigned spins = 256;
 
   static std::size_t page_bytes() noexcept { return millrace::page_bytes(); }
@@ -161,6 +172,7 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
   P::heavy_fence();
   P::await_end();
   P::relax(value32);
+  P::fetch_line(at);
   { P::spins } -> std::convertible_to<unsigned>;
   { P::page_bytes() } -> std::same_as<std::size_t>;
   { P::commit(at, bytes) } -> std::same_as<bool>;

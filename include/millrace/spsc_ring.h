@@ -84,10 +84,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   }
 
   spsc_ring(void* at, const geometry& g, const membership<Platform>& /*who: there is one of each*/) noexcept
-      : shared_(static_cast<control*>(at)),
-        slots_(reinterpret_cast<slot*>(shared_ + 1)),
-        capacity_(g.capacity),
-        mask_(std::bit_ceil(g.capacity) - 1) {}
+      : shared_(static_cast<control*>(at)), capacity_(g.capacity), mask_(std::bit_ceil(g.capacity) - 1) {}
 
   // Never blocks.
   status try_push(const T& m) noexcept {
@@ -95,8 +92,11 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     if (is_closed(c)) return status::closed;
     // relaxed: our own (S1).
     const std::uint64_t t = c.tail.load(std::memory_order_relaxed);
-    if (!known_room(t, 1) && room(t) == 0) return shut_out(t);
-    slots_[t & mask_].write(m);
+    if (!known_room(t, 1)) [[unlikely]] {
+      if (room(t) == 0) return shut_out(t);
+    }
+    fetch_ahead(t);
+    slots()[t & mask_].write(m);
     commit_push(c, t + 1);
     return status::ok;
   }
@@ -105,10 +105,10 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     control& c = *shared_;
     // relaxed: our own (S1).
     const std::uint64_t h = c.head.load(std::memory_order_relaxed);
-    if (!known_there(h, 1)) {
+    if (!known_there(h, 1)) [[unlikely]] {
       if (const status s = look_for_more(h); s != status::ok) return s;
     }
-    slots_[h & mask_].read(m);
+    slots()[h & mask_].read(m);
     commit_pop(c, h + 1);
     return status::ok;
   }
@@ -121,7 +121,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
     const std::uint64_t n = known_room(t, m.size()) ? m.size() : std::min<std::uint64_t>(m.size(), room(t));
     if (n == 0) return {shut_out(t), 0};
-    for (std::uint64_t i = 0; i != n; ++i) slots_[(t + i) & mask_].write(m[i]);
+    for (std::uint64_t i = 0; i != n; ++i) slots()[(t + i) & mask_].write(m[i]);
     commit_push(*shared_, t + n);
     return {n == m.size() ? status::ok : status::full, n};
   }
@@ -134,7 +134,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
       if (const status s = look_for_more(h); s != status::ok) return {s, 0};
     }
     const std::uint64_t n = std::min<std::uint64_t>({m.size(), seen_tail_ - h, capacity_});
-    for (std::uint64_t i = 0; i != n; ++i) slots_[(h + i) & mask_].read(m[i]);
+    for (std::uint64_t i = 0; i != n; ++i) slots()[(h + i) & mask_].read(m[i]);
     commit_pop(*shared_, h + n);
     return {status::ok, n};
   }
@@ -181,12 +181,21 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     alignas(line_bytes) std::byte end[line_bytes];  // slots start on a line of their own
   };
 
+  slot* slots() const noexcept { return reinterpret_cast<slot*>(shared_ + 1); }
+
   // relaxed: the caller reacts to a close when it sees it.
   static bool is_closed(const control& c) noexcept { return c.closed.load(std::memory_order_relaxed) != 0; }
 
   // Whether a producer at `t` is known to have room for `want` (S3).
   bool known_room(std::uint64_t t, std::uint64_t want) const noexcept {
     return seen_head_ + capacity_ - t - want < capacity_;
+  }
+
+  // Once a line, a line further on, if it is known to have been read: the consumer loses nothing by it.
+  void fetch_ahead(std::uint64_t t) const noexcept {
+    constexpr std::uint64_t to_a_line = std::bit_floor(std::max<std::uint64_t>(1, 64 / sizeof(slot)));
+    constexpr std::uint64_t ahead = std::max<std::uint64_t>(1, 512 / sizeof(slot));
+    if (t % to_a_line == 0 && known_room(t, ahead)) Platform::fetch_line(&slots()[(t + ahead) & mask_]);
   }
 
   // How much there is.
@@ -235,20 +244,19 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     return known_there(h, 1) ? status::ok : look_for_more(h);
   }
   std::uint64_t slot_of(in_hand i) const noexcept { return i & mask_; }
-  T& written(in_hand t) noexcept { return slots_[t & mask_].begin_write(); }
-  const T& read(in_hand h) const noexcept { return slots_[h & mask_].begin_read(); }
+  T& written(in_hand t) noexcept { return slots()[t & mask_].begin_write(); }
+  const T& read(in_hand h) const noexcept { return slots()[h & mask_].begin_read(); }
   void commit(in_hand t) noexcept {
-    slots_[t & mask_].end_write();
+    slots()[t & mask_].end_write();
     commit_push(*shared_, t + 1);
   }
   void withdraw(in_hand) noexcept {}
   void done(in_hand h) noexcept {
-    slots_[h & mask_].end_read();
+    slots()[h & mask_].end_read();
     commit_pop(*shared_, h + 1);
   }
 
   control* shared_;
-  slot* slots_;
   std::uint64_t capacity_;  // private copies: indices are masked with them, so
   std::uint64_t mask_;      // whatever the segment holds, no access leaves it
   std::uint64_t seen_head_ = 0;

@@ -27,10 +27,10 @@ constexpr std::size_t place_of(const source_mutant& m, std::string_view header) 
 inline constexpr source_mutant source_mutants[] = {
     // event_count.h
     {"event_count.h", "word_.fetch_or(", "sleepers", "0u"},
-    {"event_count.h", "void notify()", "(now & sleepers) == 0", "true"},
+    {"event_count.h", "void notify()", "(now & sleepers) != 0", "false"},
     {"event_count.h", "(now & ~sleepers) + ", "epoch_step", "0u"},
     {"event_count.h", "(now & ~sleepers) + ", "epoch_step", "1u"},
-    {"event_count.h", "void notify()", "Platform::wake_all(word_);", "-"},
+    {"event_count.h", "void wake(", "Platform::wake_all(word_);", "-"},
     {"event_count.h", "const auto key = event.prepare();", "attempt()", "status::busy"},
     {"event_count.h", "event.wait(key, ", "until", "deadline::never()"},
     {"event_count.h", "status last = attempt();", "attempt()", "status::empty"},
@@ -216,7 +216,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"spsc_ring.h", "status take_free(", "if (is_closed(*shared_)) return status::closed;", "-"},
     {"spsc_ring.h", "T& written(", "t & mask_", "(t + 1) & mask_"},
     {"spsc_ring.h", "const T& read(", "h & mask_", "(h + 1) & mask_"},
-    {"spsc_ring.h", "void commit(", "slots_[t & mask_].end_write();", "-"},
+    {"spsc_ring.h", "void commit(", "slots()[t & mask_].end_write();", "-"},
     {"spsc_ring.h", "void commit(", "t + 1", "t + 2"},
     {"spsc_ring.h", "void done(", "h + 1", "h"},
 
@@ -384,14 +384,17 @@ inline constexpr source_mutant source_mutants[] = {
     {"growing_ring.h", "void give_back(", "given_ = low_ = first;", "-"},
 
     // mpmc_ring.h
-    {"mpmc_ring.h", "status try_push(", "at_.shared->not_empty.notify();", "-"},
-    {"mpmc_ring.h", "status try_pop(", "at_.shared->not_full.notify();", "-"},
+    {"mpmc_ring.h", "status put(", "at_.shared->not_empty.notify();", "-"},
+    {"mpmc_ring.h", "status take(", "at_.shared->not_full.notify();", "-"},
     {"mpmc_ring.h", "batch_result try_push_n(", "at_.shared->not_empty.notify();", "-"},
     {"mpmc_ring.h", "batch_result try_push_n(", "next_end(c.from, i)", "next_end(c.from, 0)"},
-    {"mpmc_ring.h", "batch_result try_push_n(", "i == 0", "i == 1"},
+    {"mpmc_ring.h", "batch_result try_push_n(", "position(c.from) + i", "position(c.from)"},
     {"mpmc_ring.h", "batch_result try_pop_n(", "at_.shared->not_full.notify();", "-"},
     {"mpmc_ring.h", "batch_result try_pop_n(", "next_end(c.from, i)", "next_end(c.from, 0)"},
-    {"mpmc_ring.h", "batch_result try_pop_n(", "i == 0", "i == 1"},
+    {"mpmc_ring.h", "batch_result try_pop_n(", "position(c.from) + i", "position(c.from)"},
+    {"mpmc_ring.h", "claim continue_run(", "ready(from, state, want, met)", "want"},
+    {"mpmc_ring.h", "claim continue_run(", "from + pack(n, 0, 0)", "from"},
+    {"mpmc_ring.h", "claim continue_run(", "from + pack(n, 0, 0)", "from + pack(1, 0, 0)"},
     {"mpmc_ring.h", "tail.fetch_or(", "closed_flag", "word{0}"},
     {"mpmc_ring.h", "void close()", "at_.shared->not_empty.notify();", "-"},
     {"mpmc_ring.h", "void close()", "at_.shared->not_full.notify();", "-"},
