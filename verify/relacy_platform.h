@@ -628,7 +628,9 @@ struct relacy_platform {
     rl::yield(1, info(s));
   }
 
-  static void fetch_line(const void*) noexcept {}  // nothing that could be seen
+  // Nothing that could be seen.
+  static void fetch_to_read(const void*) noexcept {}
+  static void fetch_to_write(const void*) noexcept {}
 
   static constexpr std::size_t chunk_bytes = 1;  // a message's
   static std::size_t page_bytes() noexcept { return millrace::line_bytes; }

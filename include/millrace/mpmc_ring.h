@@ -271,9 +271,6 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     slot* slots;
   };
 
-  // How many slots ahead a line is fetched.
-  static constexpr word fetched_ahead = std::max<word>(1, 256 / sizeof(slot));
-
   struct claim {
     status why;
     word from = 0;            // what the end held: the first position, and its predecessor
@@ -317,11 +314,10 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     word from = mine.next;
     if (from == nowhere) return {status::busy};
     slot& first = at(position(from));
-    // Nobody has been refused for a lap, so that the other side is far, and does not need the line.
-    if (position(from) - mine.refused > mask_) Platform::fetch_line(&at(position(from) + fetched_ahead));
     word met = 0;
     const std::uint64_t n = ready(from, state, want, met);
     if (n == 0) return {status::busy};
+    if (position(from) - mine.refused > mask_) fetch_ahead(position(from), n);
     const word next = from + pack(n, 0, 0);
     // seq_cst: M4.
     if (!end_of(s).compare_exchange_strong(from, next, std::memory_order_seq_cst, std::memory_order_relaxed)) {
@@ -329,6 +325,14 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     }
     mine.next = next;
     return {status::ok, from, n, &first};
+  }
+
+  // As many lines as `n` slots fill, some lines further on. For a handle that has not been
+  // refused for a lap: the other side is far then, and does not need them.
+  void fetch_ahead(word pos, std::uint64_t n) noexcept {
+    constexpr word to_a_line = std::max<word>(1, 64 / sizeof(slot));
+    constexpr word ahead = std::max<word>(1, 256 / sizeof(slot));
+    for (std::uint64_t i = 0; i < n; i += to_a_line) Platform::fetch_to_write(&at(pos + ahead + i));
   }
 
   // The rest of try_push and try_pop. Apart, so that those which continue a run save no

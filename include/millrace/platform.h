@@ -32,7 +32,8 @@
 //                 that it has done since the mark happen before the return.
 //   relax         in a loop that waits for another thread: let it run. The
 //                 argument counts the turns of the loop.
-//   fetch_line    a hint: the line at that address, be it anybody's, is soon written here.
+//   fetch_to_read, a hint: the line at that address, whoever has it, is soon read (written)
+//   fetch_to_write here.
 //   spins         how many turns to poll before sleeping.
 //   commit        gives memory to whole pages (page_bytes each) of a segment, whatever is in
 //                 them already. False if there is none to be had. What was never
@@ -122,7 +123,8 @@ struct native {
     }
   }
 
-  static void fetch_line(const void* at) noexcept {
+  static void fetch_to_read(const void* at) noexcept { __builtin_prefetch(at); }
+  static void fetch_to_write(const void* at) noexcept {
 #if defined(__x86_64__)
     // Where the processor does not know it, it does nothing. The compiler's own would, unless
     // it is told of a processor that does, fetch the line to read, and the write fetch it again.
@@ -132,7 +134,9 @@ struct native {
 #endif
   }
 
-  static constexpr unsigned spins = 256;
+  // About as long as it takes to wake somebody: who waits so long before sleeping waits at most
+  // twice as long as if it had known (Karlin, Li, Manasse and Owicki, 1991).
+  static constexpr unsigned spins = 1024;
 
   static std::size_t page_bytes() noexcept { return millrace::page_bytes(); }
   static bool commit(void* at, std::size_t bytes) noexcept { return commit_pages(at, bytes); }
@@ -172,7 +176,8 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
   P::heavy_fence();
   P::await_end();
   P::relax(value32);
-  P::fetch_line(at);
+  P::fetch_to_read(at);
+  P::fetch_to_write(at);
   { P::spins } -> std::convertible_to<unsigned>;
   { P::page_bytes() } -> std::same_as<std::size_t>;
   { P::commit(at, bytes) } -> std::same_as<bool>;

@@ -195,7 +195,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   void fetch_ahead(std::uint64_t t) const noexcept {
     constexpr std::uint64_t to_a_line = std::bit_floor(std::max<std::uint64_t>(1, 64 / sizeof(slot)));
     constexpr std::uint64_t ahead = std::max<std::uint64_t>(1, 512 / sizeof(slot));
-    if (t % to_a_line == 0 && known_room(t, ahead)) Platform::fetch_line(&slots()[(t + ahead) & mask_]);
+    if (t % to_a_line == 0 && known_room(t, ahead)) Platform::fetch_to_write(&slots()[(t + ahead) & mask_]);
   }
 
   // How much there is.
@@ -215,6 +215,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
 
   // Makes seen_tail_ promise all there are, or says why there are none.
   status look_for_more(std::uint64_t h) noexcept {
+    Platform::fetch_to_read(&slots()[h & mask_]);  // on its way while tail is
     // Closed is read before tail: whatever was pushed before the close is seen.
     const bool closed = shared_->closed.load(std::memory_order_acquire) != 0;  // pairs with close
     const std::uint64_t t = shared_->tail.load(std::memory_order_acquire);     // pairs with commit_push
