@@ -45,14 +45,14 @@ namespace millrace {
 //     likewise. Publication (release) pairs with the reading of the word (acquire)
 //     before the next claim of the slot: payload accesses never overlap.
 //  M3 Who holds p is known exactly. The value that tail had when it stood at p is
-//     unique: it names the claimer of p-1, the *predecessor* of p. A claimer
-//     writes that value to its own record before its CAS, and into the slot's
-//     word when it publishes. So the holder of p is tail's claimer, if tail stands
+//     unique: it names the claimer of p-1, the *predecessor* of p. A claimer that is not
+//     that one itself writes that value to its own record before its CAS; each writes it into
+//     the slot's word when it publishes. So the holder of p is tail's claimer, if tail stands
 //     at p+1; else the predecessor noted in slot p+1, if that is published; else
 //     the one noted in the record of the holder of p+1, who is found in the
 //     same way and, not having published, has not touched its record. One record does for
-//     a *run*: a batch, or claims of one handle that nobody came between. So a record that
-//     names another position, q < p, names its owner the claimer of all from q up to p.
+//     a *run*: a batch, or claims of one handle that nobody came between. So if the record of
+//     the holder of p names another position, the holder had claimed p-1, too.
 //     Whoever acts for a dead claimer notes the predecessor as it would have. While a
 //     handle has a slot in hand, in place, it claims no other: it has one record a side, and
 //     a push may have to skip, which is a pop's claim.
@@ -244,8 +244,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     typename Platform::template plain<T> payload;
   };
 
-  // What a member is about to claim: tail's (head's) value just before its CAS, unless that
-  // names the member itself (M3).
+  // What a member is about to claim: tail's (head's) value just before its CAS. Need not be
+  // written where that names the member itself (M3).
   struct alignas(line_bytes) record {
     atomic<word> pushing{0};  // written by the member alone, read by recovery
     atomic<word> popping{0};
@@ -309,7 +309,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
 
   // A claim by the handle that was the last to claim. It need not look at the end: if the CAS
   // finds there what this handle has put there, which nobody else can have, nobody has come
-  // between (M3), and its record stands. `busy`: look.
+  // between (M3). Its record stands: a try that failed since, which may have changed it, has seen
+  // this very value, or a later one, and then the CAS fails. `busy`: look.
   claim continue_run(side s, run& mine, word state, std::uint64_t want) noexcept {
     word from = mine.next;
     if (from == nowhere) return {status::busy};
@@ -317,18 +318,19 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     word met = 0;
     const std::uint64_t n = ready(from, state, want, met);
     if (n == 0) return {status::busy};
-    if (position(from) - mine.refused > mask_) fetch_ahead(position(from), n);
     const word next = from + pack(n, 0, 0);
     // seq_cst: M4.
     if (!end_of(s).compare_exchange_strong(from, next, std::memory_order_seq_cst, std::memory_order_relaxed)) {
+      mine.next = nowhere;
       return {status::busy};
     }
     mine.next = next;
+    if (position(from) - mine.refused > mask_) fetch_ahead(position(from), n);
     return {status::ok, from, n, &first};
   }
 
-  // As many lines as `n` slots fill, some lines further on. For a handle that has not been
-  // refused for a lap: the other side is far then, and does not need them.
+  // The lines of `n` slots (of large ones the first of each) some lines further on. For a handle
+  // that has not been refused for a lap: most likely the other side is far, and does not need them.
   void fetch_ahead(word pos, std::uint64_t n) noexcept {
     constexpr word to_a_line = std::max<word>(1, 64 / sizeof(slot));
     constexpr word ahead = std::max<word>(1, 256 / sizeof(slot));
@@ -531,7 +533,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       const word p = (position(end) - n) & position_mask;
       const word before = predecessor(s, p, m);
       // Not published behind the reading of its record (acquire), it had not gone on to
-      // another. relaxed: the CAS decides, and who is known to be dead had seen no later word.
+      // another record. relaxed: the CAS decides, and who is known to be dead had seen no later word.
       word now = at(p).state.load(std::memory_order_relaxed);
       if (noted(s, now, p)) {
         m = member_of(now);

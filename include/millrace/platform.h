@@ -126,16 +126,17 @@ struct native {
   static void fetch_to_read(const void* at) noexcept { __builtin_prefetch(at); }
   static void fetch_to_write(const void* at) noexcept {
 #if defined(__x86_64__)
-    // Where the processor does not know it, it does nothing. The compiler's own would, unless
-    // it is told of a processor that does, fetch the line to read, and the write fetch it again.
+    // Each x86-64 processor since 2006 takes it, if only to do nothing. The compiler's own
+    // would, unless told of a newer one, fetch the line to read, and the write fetch it again.
     asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(at)));
 #else
     __builtin_prefetch(at, 1);
 #endif
   }
 
-  // About as long as it takes to wake somebody: who waits so long before sleeping waits at most
-  // twice as long as if it had known (Karlin, Li, Manasse and Owicki, 1991).
+  // Some tens of microseconds, about what it takes to wake somebody: who polls so long before
+  // it sleeps loses at most as much again (Karlin, Li, Manasse and Owicki, 1991). `relax` lets others
+  // have the core meanwhile.
   static constexpr unsigned spins = 1024;
 
   static std::size_t page_bytes() noexcept { return millrace::page_bytes(); }

@@ -195,7 +195,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   void fetch_ahead(std::uint64_t t) const noexcept {
     constexpr std::uint64_t to_a_line = std::bit_floor(std::max<std::uint64_t>(1, 64 / sizeof(slot)));
     constexpr std::uint64_t ahead = std::max<std::uint64_t>(1, 512 / sizeof(slot));
-    if (t % to_a_line == 0 && known_room(t, ahead)) Platform::fetch_to_write(&slots()[(t + ahead) & mask_]);
+    if (t % to_a_line == 0 && known_room(t, ahead + to_a_line)) Platform::fetch_to_write(&slots()[(t + ahead) & mask_]);
   }
 
   // How much there is.

@@ -100,6 +100,7 @@ std::uint32_t held_before(const cell& c) {
     case state::full:
       return capacity;
     case state::wrapped:
+    case state::run:
       break;
   }
   switch (sleeper_of(c)) {
@@ -189,8 +190,9 @@ class scene {
     victim_.emplace("the victim", at_, mail_[1], true);
     if (c_.what->creates()) return;
     come(old_, survivors);
-    go_round();
+    if (c_.from != state::run) go_round();
     if (c_.what->what != verb::join) come(*victim_, victim_consumer, receives(c_.what->what));
+    if (c_.from == state::run) go_round();
     if (c_.what->what == verb::leave_again) obey(*victim_, {.what = verb::join_again}, "joining again");
     if (c_.what->dead) {
       first_.emplace("the first victim", at_, mail_[4], true);
@@ -386,17 +388,20 @@ class scene {
     return mail.why;
   }
 
+  // Whose hands prepare the ring. What goes through them counts as the survivor's.
+  actor& hands() { return c_.from == state::run ? *victim_ : old_; }
+
   // So that what it is to hold lies across the end of its slots.
   void go_round() {
-    if (c_.from != state::wrapped) return;
+    if (c_.from != state::wrapped && c_.from != state::run) return;
     for (std::uint32_t i = 0; i != capacity - 1; ++i) {
       put_one();
-      if (receive(old_, {.what = verb::pop}, survivors) != status::ok) throw failure{"the ring was not emptied"};
+      if (receive(hands(), {.what = verb::pop}, survivors) != status::ok) throw failure{"the ring was not emptied"};
     }
   }
 
   void put_one() {
-    if (send(old_, {.what = verb::push, .producer = olds}) != status::ok) throw failure{"the ring was not filled"};
+    if (send(hands(), {.what = verb::push, .producer = olds}) != status::ok) throw failure{"the ring was not filled"};
   }
 
   void put_to_sleep() {
@@ -672,6 +677,10 @@ bool possible(const cell& c) {
   if (is_batch(c.what->what) && !c.ring->batches) return false;
   if (selects(c.what->what) && !c.ring->selects) return false;
   if (c.what->creates()) return c.from == state::empty;
+  if (c.from == state::run) {
+    const bool claims = pushes(c.what->what) || pops(c.what->what) || c.what->what == verb::withdraw;
+    if (!c.ring->runs || !claims || c.what->dead) return false;
+  }
   if (c.what->by_keeper && c.ring->places != 1) return false;  // a byte_channel takes two at once
   // It is always empty, and full; and who was killed in a try has left nothing.
   if (c.ring->rendezvous) return c.from == state::empty && !c.what->dead;
@@ -684,9 +693,9 @@ bool possible(const cell& c) {
     case sleeper::none:
       return true;
     case sleeper::popper:
-      return c.from == state::empty || c.from == state::wrapped;
+      return c.from == state::empty || c.from == state::wrapped || c.from == state::run;
     case sleeper::pusher:
-      return !is_lossy(*c.ring) && (c.from == state::full || c.from == state::wrapped);
+      return !is_lossy(*c.ring) && (c.from == state::full || c.from == state::wrapped || c.from == state::run);
   }
   return false;
 }

@@ -27,8 +27,9 @@ enum class state : std::uint8_t {
   one,      // holds one message
   full,     // holds as many as it can
   wrapped,  // its messages lie across the end of its slots
+  run,      // likewise, by the victim's hands: it was the last to push and the last to pop
 };
-inline constexpr std::array<std::string_view, 4> state_names{"empty", "one", "full", "wrapped"};
+inline constexpr std::array<std::string_view, 5> state_names{"empty", "one", "full", "wrapped", "run"};
 
 // Who sleeps at the ring while the victim works, and has to go on.
 enum class sleeper : std::uint8_t { none, popper, pusher };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -262,6 +263,7 @@ constexpr ring_type type(const traits& t = {}) {
           .batches = true,
           .selects = selects<Ring>,
           .broadcasts = broadcasting_ring<Ring>,
+          .runs = std::same_as<Ring, mpmc_ring<parcel>>,
           .options = t.options,
           .places = 1,
           .create = segment_of<Ring>::template make<shared_ring<Ring>::create>,
@@ -286,6 +288,7 @@ constexpr std::array table{
               .batches = false,
               .selects = false,
               .broadcasts = false,
+              .runs = true,
               .options = {.max_message = both_ends::longest},
               .places = 2,
               .create = channel_of_bytes::make<byte_channel::create>,

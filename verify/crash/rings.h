@@ -75,6 +75,7 @@ struct ring_type {
   bool batches;          // more than one message a call
   bool selects;          // it can be waited for beside others
   bool broadcasts;       // each receiver gets every message
+  bool runs;             // whoever was the last to claim claims in a way of its own
   ring_options options;  // all but capacity and members
   std::uint32_t places;  // of members, that a seat takes
   result<std::unique_ptr<segment>> (*create)(const location& where, const ring_options& options);

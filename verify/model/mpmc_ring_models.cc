@@ -15,6 +15,11 @@ void add_mpmc_ring_models(models& to) {
       // What its heir lets go of, and what it had freed: in one execution of hundreds of thousands
       // it dies just between the two, and a third is late to see it.
       {safety, "redeliverers_heir_lets_go", 1, 1, 1, "mortal pop? | mortal pop? heir pop? | pop?", {many}, true},
+      // In the middle of a run: its third claim is the first that does not look at the end.
+      {safety, "pusher_killed_in_a_run", 4, 1, 0, "mortal push? push? push? | push? pop?", {some}},
+      {safety, "popper_killed_in_a_run", 4, 1, 4, "mortal pop? pop? pop? | pop? push?", {some}},
+      {safety, "batch_killed_in_a_run", 4, 1, 0, "mortal push? push? push2? | push? pop2?", {some}},
+      {safety, "reserver_killed_in_a_run", 4, 1, 0, "mortal reserve? reserve? reserve? | push? pop?", {some}},
       // What has been settled names who held the one before.
       {safety, "behind_a_skipped_slot", 4, 0, 0, "mortal push? | mortal push? heir push? push? | pop?", {some}},
       // So does the slot of one that has been redelivered: that holder is killed only now.
