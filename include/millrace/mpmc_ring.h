@@ -136,6 +136,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       : at_(at, g),
         mine_(at_.records + who.me),
         mask_(g.capacity - 1),
+        lap_(pack(g.capacity, empty_state, 0)),
         me_(who.me),
         all_(who.all),
         redelivers_(g.on_death == delivery::redeliver) {}
@@ -318,6 +319,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     word met = 0;
     const std::uint64_t n = ready(from, state, want, met);
     if (n == 0) return {status::busy};
+    if (position(from) - mine.refused > mask_) fetch_ahead(position(from), n);
     const word next = from + pack(n, 0, 0);
     // seq_cst: M4.
     if (!end_of(s).compare_exchange_strong(from, next, std::memory_order_seq_cst, std::memory_order_relaxed)) {
@@ -325,7 +327,6 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       return {status::busy};
     }
     mine.next = next;
-    if (position(from) - mine.refused > mask_) fetch_ahead(position(from), n);
     return {status::ok, from, n, &first};
   }
 
@@ -468,7 +469,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   // Of the position in `from`, which also names its predecessor: what an end held, and so
   // without a state.
   static constexpr word published(word from, word state) noexcept { return from | pack(0, state, 0); }
-  word freed(word from) const noexcept { return from + pack(capacity(), empty_state, 0); }
+  word freed(word from) const noexcept { return from + lap_; }
 
   void publish(slot& s, word from, const T& m) noexcept {
     s.payload.write(m);
@@ -676,6 +677,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   view at_;
   record* mine_;
   word mask_;
+  word lap_;  // from a slot's word to that of its next position
   word me_;
   roster<Platform> all_;
   bool redelivers_;

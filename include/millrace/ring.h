@@ -105,7 +105,7 @@ concept tells_of_messages = requires(Ring& r) {
 // The blocking and timed forms. `Self` provides the four tries and, unless it hides
 // the _until forms and the events with its own, `not_full()` and `not_empty()`.
 //
-// Blocking calls poll for some microseconds, then sleep in the kernel. They
+// Blocking calls poll for some tens of microseconds, then sleep in the kernel. They
 // return ok, closed or corrupt, the timed ones also timed_out; a deadline that has
 // passed still gets one try. `full`, `empty` and `busy` are waited out. They never
 // block on a lock that they don't need. A caller killed inside one has, for each

@@ -145,7 +145,7 @@ class basic_selector {
     return {selection::none, size_ == 0 ? status::closed : status::busy};
   }
 
-  // Polls for some microseconds, then sleeps, until one can be done. None is, with
+  // Polls for some tens of microseconds, then sleeps, until one can be done. None is, with
   // `closed`, where there are no alternatives; the timed forms also say timed_out, and look
   // once where the deadline has passed.
   selection select() noexcept { return select_until(deadline::never()); }

@@ -422,7 +422,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"mpmc_ring.h", "bool possible(", "position(met) == last", "false"},
     {"mpmc_ring.h", "void publish(", "published(from, full_state)", "published(from + pack(1, 0, 0), full_state)"},
     {"mpmc_ring.h", "void publish(", "published(from, full_state)", "published(from & ~member_mask, full_state)"},
-    {"mpmc_ring.h", "word freed(", "pack(capacity(), empty_state, 0)", "pack(capacity() + 1, empty_state, 0)"},
+    {"mpmc_ring.h", "lap_(pack(", "g.capacity", "g.capacity + 1"},
     {"mpmc_ring.h", "void release(", "freed(from)", "freed(from & ~member_mask)"},
     {"mpmc_ring.h", "void alarm()", "at_.shared->not_empty.alarm();", "-"},
     {"mpmc_ring.h", "void alarm()", "at_.shared->not_full.alarm();", "-"},
