@@ -312,6 +312,7 @@ TEST_P(Examples, MarketDataLossless) {
 }
 
 TEST_P(Examples, Direct) {
+  if (millrace::under_tsan) GTEST_SKIP() << "ThreadSanitizer prints a word about children that start threads";
   program p("direct", {fast}, GetParam());
   ASSERT_EQ(p.ends(), 0) << p.said();
   const words expected{
