@@ -65,7 +65,7 @@ class frugal : public scenario {
     relacy_platform::pages_left = plenty;
     ring r = memory_.attach(1);
     std::array<message, capacity> some;
-    for (const unsigned pushed : {6, 3, 2}) {  // the last lie in the chunks of numbers 3, 4 and 5
+    for (const unsigned pushed : {6u, 3u, 2u}) {  // the last lie in the chunks of numbers 3, 4 and 5
       check(r.try_push_n(std::span(some).first(pushed)).count == pushed, "there is room");
       if (pushed != 2) check(r.try_pop_n(std::span(some).first(pushed == 6 ? 4 : 3)).why == status::ok, "it is there");
     }
