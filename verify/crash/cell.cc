@@ -90,6 +90,8 @@ bool is_lossy(const ring_type& r) { return r.options.fidelity == fidelity::lossy
 
 std::uint64_t capacity_of(const ring_type& r) { return r.rendezvous ? 0 : capacity; }
 
+bool lies_across_the_end(state s) { return s == state::wrapped || s == state::run; }
+
 // How many messages are in the ring before the operation.
 std::uint32_t held_before(const cell& c) {
   switch (c.from) {
@@ -393,7 +395,7 @@ class scene {
 
   // So that what it is to hold lies across the end of its slots.
   void go_round() {
-    if (c_.from != state::wrapped && c_.from != state::run) return;
+    if (!lies_across_the_end(c_.from)) return;
     for (std::uint32_t i = 0; i != capacity - 1; ++i) {
       put_one();
       if (receive(hands(), {.what = verb::pop}, survivors) != status::ok) throw failure{"the ring was not emptied"};
@@ -693,9 +695,9 @@ bool possible(const cell& c) {
     case sleeper::none:
       return true;
     case sleeper::popper:
-      return c.from == state::empty || c.from == state::wrapped || c.from == state::run;
+      return c.from == state::empty || lies_across_the_end(c.from);
     case sleeper::pusher:
-      return !is_lossy(*c.ring) && (c.from == state::full || c.from == state::wrapped || c.from == state::run);
+      return !is_lossy(*c.ring) && (c.from == state::full || lies_across_the_end(c.from));
   }
   return false;
 }
