@@ -226,22 +226,18 @@ TEST(Json, QuotesAndNumbers) {
 std::pair<std::string, std::optional<int>> parsed(std::vector<const char*> arguments, request& r) {
   arguments.insert(arguments.begin(), "compare");
   testing::internal::CaptureStderr();
-  const std::optional<int> status = parse(static_cast<int>(arguments.size()), arguments.data(), {}, r);
+  constexpr traits first{.name = "one queue", .from = origin::ours};
+  constexpr traits second{.name = "another", .from = origin::peer};
+  const std::vector<contender> all{{first}, {second}};
+  const std::optional<int> status = parse(static_cast<int>(arguments.size()), arguments.data(), all, r);
   return {testing::internal::GetCapturedStderr(), status};
 }
 
 TEST(Options, BadOnesGetOneLineAndStatusTwo) {
-  const std::vector<std::vector<const char*>> all{{"--passes", "0"},
-                                                  {"--passes", "many"},
-                                                  {"--window", "-1"},
-                                                  {"--window", "1e3"},
-                                                  {"--only", "nothing"},
-                                                  {"--only"},
-                                                  {"--json"},
-                                                  {"--what"},
-                                                  {"what"},
-                                                  {"--passes", "1\n2"},
-                                                  {"--passes", ""}};
+  const std::vector<std::vector<const char*>> all{
+      {"--passes", "0"},    {"--passes", "many"},    {"--window", "-1"}, {"--window", "1e3"}, {"--only", "nothing"},
+      {"--only"},           {"--queues", "a third"}, {"--json"},         {"--what"},          {"what"},
+      {"--passes", "1\n2"}, {"--passes", ""}};
   for (const auto& arguments : all) {
     request r;
     const auto [said, status] = parsed(arguments, r);
@@ -249,6 +245,16 @@ TEST(Options, BadOnesGetOneLineAndStatusTwo) {
     EXPECT_EQ(std::ranges::count(said, '\n'), 1) << said;
     EXPECT_TRUE(said.starts_with("compare: ")) << said;
   }
+}
+
+TEST(Options, OnlyTheQueuesThatAreNamed) {
+  request r;
+  EXPECT_EQ(parsed({"--queues", "another"}, r).second, std::nullopt);
+  ASSERT_EQ(r.who.size(), 1U);
+  EXPECT_EQ(r.who[0].name, "another");
+  request all;
+  EXPECT_EQ(parsed({"--quick"}, all).second, std::nullopt);
+  EXPECT_EQ(all.who.size(), 2U);
 }
 
 TEST(Options, GoodOnes) {
