@@ -629,10 +629,10 @@ struct relacy_platform {
   }
 
   // Nothing that could be seen.
-  static void fetch_to_read(const void*) noexcept {}
   static void fetch_to_write(const void*) noexcept {}
 
-  static constexpr std::size_t chunk_bytes = 1;  // a message's
+  static constexpr std::size_t moved_together = sizeof(std::uint64_t);  // so that each message is by itself
+  static constexpr std::size_t chunk_bytes = 1;                         // a message's
   static std::size_t page_bytes() noexcept { return millrace::line_bytes; }
 
   // How many pages more may be committed: set before the threads run.

@@ -71,7 +71,7 @@ class in_place_calls {
     Message& operator*() const noexcept { return *message_; }
     Message* operator->() const noexcept { return message_; }
 
-    // Which slot, below the ring's capacity (spsc: its next power of two), for what lies beside it.
+    // Which slot, below the ring's capacity, for what lies beside it.
     std::uint64_t slot() const noexcept { return of_->slot_of(at_); }
 
    protected:

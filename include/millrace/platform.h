@@ -32,8 +32,8 @@
 //                 that it has done since the mark happen before the return.
 //   relax         in a loop that waits for another thread: let it run. The
 //                 argument counts the turns of the loop.
-//   fetch_to_read, a hint: the line at that address, whoever has it, is soon read (written)
-//   fetch_to_write here.
+//   fetch_to_write  a hint: the line at that address, whoever has it, is soon written here.
+//   moved_together  how many bytes move between processors at a time, or nearly.
 //   spins         how many turns to poll before sleeping.
 //   commit        gives memory to whole pages (page_bytes each) of a segment, whatever is in
 //                 them already. False if there is none to be had. What was never
@@ -123,7 +123,6 @@ struct native {
     }
   }
 
-  static void fetch_to_read(const void* at) noexcept { __builtin_prefetch(at); }
   static void fetch_to_write(const void* at) noexcept {
 #if defined(__x86_64__)
     // Each x86-64 processor since 2006 takes it, if only to do nothing. The compiler's own
@@ -133,6 +132,8 @@ struct native {
     __builtin_prefetch(at, 1);
 #endif
   }
+
+  static constexpr std::size_t moved_together = line_bytes;
 
   // Some tens of microseconds, about what it takes to wake somebody: who polls so long before
   // it sleeps loses at most as much again (Karlin, Li, Manasse and Owicki, 1991). `relax` lets others
@@ -177,8 +178,8 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
   P::heavy_fence();
   P::await_end();
   P::relax(value32);
-  P::fetch_to_read(at);
   P::fetch_to_write(at);
+  { P::moved_together } -> std::convertible_to<std::size_t>;
   { P::spins } -> std::convertible_to<unsigned>;
   { P::page_bytes() } -> std::same_as<std::size_t>;
   { P::commit(at, bytes) } -> std::same_as<bool>;

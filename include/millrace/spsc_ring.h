@@ -1,17 +1,15 @@
-// One producer, one consumer: two indices, and as little traffic between them as can be.
+// One producer, one consumer: each line of messages says how far it has been filled.
 #ifndef MILLRACE_SPSC_RING_H_
 #define MILLRACE_SPSC_RING_H_
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 
 #include "millrace/event_count.h"
 #include "millrace/in_place.h"
@@ -22,36 +20,57 @@
 
 namespace millrace {
 
-// Lamport's ring (1977) with cached indices (Giacomoni, Moseley and
-// Vachharajani, FastForward, 2008; Rigtorp, 2021). At most one thread pushes and
+// A ring whose lines tell how far they have been filled (FastForward, by Giacomoni, Moseley and
+// Vachharajani, 2008, tells it of each slot), under Lamport's indices (1977), of which the producer
+// remembers where it last saw the consumer's. At most one thread pushes and
 // one pops at a time; a role may pass to another handle when the passing itself
 // is synchronised (join, a message, a process's end).
 //
-//   head                tail               both count messages, never wrapping
-//    v                   v                 in practice (2^64); slot = i mod 2^k
-//   [ full | full | full | free | free ]   full: tail - head messages
+//   a line   [ message | message | ... | upto ]    as many as move between processors at a
+//                                                  time; of large messages one
+//   head     messages popped
+//   upto     messages pushed, up to the last one of this line: it comes with them, and a
+//            consumer looks at no index
+//   tail     messages *begun*: for the producer, and for a guess at the size
+//   batch    where the latest push began that went over a line's end: likewise
+//
+// All four count messages and never wrap in practice (2^64). Message i lies in line
+// i / per_line mod lines.
 //
 // Invariants:
-//  S1 Only the producer writes tail, only the consumer head.
-//  S2 Slots head..tail-1, at most capacity of them, are the consumer's, the others
-//     the producer's. Storing tail (release) hands slots over and pairs with the consumer's load of it
-//     (acquire); head likewise in the other direction.
-//  S3 seen_head <= head and seen_tail <= tail: an old value promises less than
-//     there is. It is refreshed only when it promises nothing, so that the other
-//     side's line is fetched once for many messages.
+//  S1 Only the producer writes tail, batch, lines and their upto, only the consumer head.
+//  S2 head <= p <= head + capacity, where p messages have been published. Messages head..p-1
+//     are the consumer's, other places the producer's. Storing upto (release) hands messages
+//     over and pairs with the consumer's load of it (acquire); head hands back places likewise.
+//  S3 A line is not begun anew before all its messages of the lap before have been popped. So
+//     what its upto says while there is nothing in it for the consumer is known: the last of
+//     the lap before, or its own position. Another value that is not of this lap is corrupt.
+//  S4 What a handle remembers of the other side promises less than there is. It is refreshed
+//     only when it promises too little: head is fetched once for many messages. And only the
+//     handle that pushed (popped) last remembers anything.
+//  S5 A push stores the upto of its first line last: until then the consumer does not come to
+//     the others. So that is its commit point, for all its messages at once.
+//  S6 tail is p, but while the producer is in a push, or was killed in one. A producer that
+//     finds another tail than its own, as each does at first, takes over. If batch lies before
+//     tail, and its line says that nothing has been published there, it is a push that was cut
+//     off, and lines behind may tell of it: they are set back first, and p is batch. Else a
+//     push that was cut off had one line, that of the last message begun, which tells where p
+//     is. As batch is stored before tail, and tail before the first upto, one that finds its
+//     own tail knows that nobody has pushed since. (To whoever is killed it matters that the
+//     compiler keeps that order: the light fences.)
 //
-// What a failed try means: `full` (`empty`) held when the other side's index
+// What a failed try means: `full` (`empty`) held when the other side's word
 // was last published to this thread: everything that happened before the call
 // has been taken into account. There is no instant that both sides agree on: a
 // store still on its way to memory is not seen. (The mpmc_ring's answers are
 // exact.) Never busy.
 //
-// Progress: wait-free. The commit point is one store of an index: a side killed
-// before it has pushed (popped) nothing, after it everything. The other side
-// goes on with what was committed, and is woken by `alarm` if the dead one would
-// have woken it; a role is free for another handle as soon as its holder is dead.
+// Progress: wait-free. The commit point is one store, of a line's upto or of head: a side killed
+// before it has pushed (popped) nothing, after it everything. The other side goes on with what was
+// committed, and is woken by `alarm` if the dead one would have woken it; a role is free for another
+// handle as soon as its holder is dead.
 //
-// Capacity: any number from 1 to 2^31; room is taken for the next power of two.
+// Capacity: any number from 1 to 2^31; room is taken for whole lines.
 template <message T, class Platform = native>
 class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
                   public in_place_calls<spsc_ring<T, Platform>, T, Platform> {
@@ -67,63 +86,75 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     return "capacity " + std::to_string(g.capacity) + " is not from 1 to " + std::to_string(max_capacity);
   }
 
-  static std::size_t bytes(const geometry& g) noexcept {
-    return sizeof(control) + std::bit_ceil(g.capacity) * sizeof(slot);
-  }
+  static std::size_t bytes(const geometry& g) noexcept { return sizeof(control) + lines_of(g) * sizeof(line); }
 
   static void construct(void* at, const geometry& g) noexcept {
     control* const c = std::construct_at(static_cast<control*>(at));
-    std::uninitialized_default_construct_n(reinterpret_cast<slot*>(c + 1), std::bit_ceil(g.capacity));
+    line* const all = reinterpret_cast<line*>(c + 1);
+    const std::uint64_t lines = lines_of(g);
+    std::uninitialized_default_construct_n(all, lines);
+    // S3, before the first lap. relaxed: the segment is published as a whole once it is constructed.
+    for (std::uint64_t i = 0; i != lines; ++i) {
+      all[i].upto.store(i * per_line - (lines - 1) * per_line, std::memory_order_relaxed);
+    }
   }
 
   static void construct_cut_off(void* at, const geometry&) noexcept {
     control* const c = std::construct_at(static_cast<control*>(at));
-    // S2 broken for either side, once it has used up what its handle had seen before, even
-    // after the commit of a call that has been overtaken by this.
-    c->head.store(std::uint64_t{1} << 62, std::memory_order_relaxed);
-    c->tail.store(std::uint64_t{1} << 63, std::memory_order_relaxed);
+    // Which both sides look at, the consumer once it has used up what its handle had seen before.
+    c->closed.store(is_cut_off, std::memory_order_relaxed);
   }
 
   spsc_ring(void* at, const geometry& g, const membership<Platform>& /*who: there is one of each*/) noexcept
-      : shared_(static_cast<control*>(at)), capacity_(g.capacity), mask_(std::bit_ceil(g.capacity) - 1) {}
+      : shared_(static_cast<control*>(at)), capacity_(g.capacity), lines_(lines_of(g)) {
+    pushes_ = pops_ = {lines(), 0, 0};
+  }
 
   // Never blocks.
   status try_push(const T& m) noexcept {
-    control& c = *shared_;
-    if (is_closed(c)) return status::closed;
-    // relaxed: our own (S1).
-    const std::uint64_t t = c.tail.load(std::memory_order_relaxed);
-    if (!known_room(t, 1)) [[unlikely]] {
-      if (room(t) == 0) return shut_out(t);
-    }
-    fetch_ahead(t);
-    slots()[t & mask_].write(m);
-    commit_push(c, t + 1);
+    if (const status s = find_room(); s != status::ok) return s;
+    begin_push(1);
+    place(pushes_, pushed_).write(m);
+    publish(1);
+    shared_->not_empty.notify();
     return status::ok;
   }
 
   status try_pop(T& m) noexcept {
-    control& c = *shared_;
     // relaxed: our own (S1).
-    const std::uint64_t h = c.head.load(std::memory_order_relaxed);
-    if (!known_there(h, 1)) [[unlikely]] {
-      if (const status s = look_for_more(h); s != status::ok) return s;
-    }
-    slots()[h & mask_].read(m);
-    commit_pop(c, h + 1);
+    const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
+    if (const status s = find_message(h); s != status::ok) return s;
+    place(pops_, h).read(m);
+    commit_pop(h + 1);
     return status::ok;
   }
 
   // Never blocks. All that go in become visible at once.
   batch_result try_push_n(std::span<const T> m) noexcept {
     if (m.empty()) return {};
-    if (is_closed(*shared_)) return {status::closed, 0};
-    // relaxed: our own (S1).
-    const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
-    const std::uint64_t n = known_room(t, m.size()) ? m.size() : std::min<std::uint64_t>(m.size(), room(t));
-    if (n == 0) return {shut_out(t), 0};
-    for (std::uint64_t i = 0; i != n; ++i) slots()[(t + i) & mask_].write(m[i]);
-    commit_push(*shared_, t + n);
+    if (const status s = find_room(); s != status::ok) return {s, 0};
+    if (room_to_ - pushed_ < m.size()) {
+      if (const status s = look_for_room(); s != status::ok) return {s, 0};
+    }
+    const std::uint64_t n = std::min<std::uint64_t>(m.size(), room_to_ - pushed_);
+    const std::uint64_t in_first = std::min(n, pushes_.first + per_line - pushed_);
+    if (n != in_first) begin_batch();
+    begin_push(n);
+    Platform::light_fence();
+    write(&place(pushes_, pushed_), m.first(in_first));
+    stretch last = pushes_;
+    for (std::uint64_t done = in_first; done != n;) {
+      const std::uint64_t some = std::min(n - done, per_line);
+      go_to(last, pushed_ + done);
+      write(last.here->places, m.subspan(done, some));
+      done += some;
+      // relaxed: the first line's, which comes later, releases them all (S5).
+      last.here->upto.store(pushed_ + done, std::memory_order_relaxed);
+    }
+    publish(in_first);
+    pushed_ += n - in_first;
+    pushes_ = last;
+    shared_->not_empty.notify();
     return {n == m.size() ? status::ok : status::full, n};
   }
 
@@ -131,12 +162,15 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     if (m.empty()) return {};
     // relaxed: our own (S1).
     const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
-    if (!known_there(h, m.size())) {
-      if (const status s = look_for_more(h); s != status::ok) return {s, 0};
-    }
-    const std::uint64_t n = std::min<std::uint64_t>({m.size(), seen_tail_ - h, capacity_});
-    for (std::uint64_t i = 0; i != n; ++i) slots()[(h + i) & mask_].read(m[i]);
-    commit_pop(*shared_, h + n);
+    if (const status s = find_message(h); s != status::ok) return {s, 0};
+    std::uint64_t n = 0;
+    do {
+      const std::uint64_t some = std::min<std::uint64_t>(m.size() - n, pops_.first + pops_.many - (h + n));
+      const slot* const from = &place(pops_, h + n);
+      for (std::uint64_t i = 0; i != some; ++i) from[i].read(m[n + i]);
+      n += some;
+    } while (n != m.size() && find_message(h + n) == status::ok);
+    commit_pop(h + n);
     return {status::ok, n};
   }
 
@@ -144,12 +178,12 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   // by anyone else, a push already under way may still go in after a pop has said
   // closed; a later pop returns it. Wakes both sides. Idempotent.
   void close() noexcept {
-    shared_->closed.store(1, std::memory_order_release);  // pairs with look_for_more
+    shared_->closed.store(is_closed, std::memory_order_release);  // pairs with find_message
     shared_->not_empty.notify();
     shared_->not_full.notify();
   }
 
-  void settle() noexcept {}  // there is nothing between done and not done
+  void settle() noexcept {}  // whoever pushes next does (S6)
 
   void alarm() noexcept {
     shared_->not_empty.alarm();
@@ -158,6 +192,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
 
   std::uint64_t capacity() const noexcept { return capacity_; }
 
+  // With what is being pushed, or was when its producer was killed, until another pushes.
   std::uint64_t size_approx() const noexcept {
     // relaxed: a stale value makes the answer older, which it is anyway.
     const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
@@ -170,106 +205,182 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
 
  private:
   friend class in_place_calls<spsc_ring, T, Platform>;
-  using place = typename Platform::template plain<T>;
-  struct spaced : place {
-    std::byte gap[64];
+  using slot = typename Platform::template plain<T>;
+  static constexpr std::uint64_t per_line =
+      std::max<std::size_t>(1, (Platform::moved_together - sizeof(std::uint64_t)) / sizeof(T));
+  static constexpr std::size_t alignment =
+      per_line != 1 ? line_bytes : std::max(alignof(slot), alignof(atomic<std::uint64_t>));
+
+  struct alignas(alignment) line {
+    slot places[per_line];
+    atomic<std::uint64_t> upto;  // behind them: it is looked at while they are being written
   };
-  // A processor that tells addresses apart by their low bits first holds up a copy between two
-  // places that are near a whole number of pages apart. Where slots are a page apart that is so for
-  // all of them or for none, as chance has it; with a line between them, for one in sixty.
-  using slot = std::conditional_t<sizeof(T) % 1024 == 0, spaced, place>;
-  using in_hand = std::uint64_t;  // the index, which is not moved before commit and done
+
+  // What `closed` holds.
+  static constexpr std::uint32_t is_open = 0;
+  static constexpr std::uint32_t is_closed = 1;
+  static constexpr std::uint32_t is_cut_off = 2;
 
   struct control {
-    alignas(line_bytes) atomic<std::uint64_t> tail{0};    // written by the producer
-    alignas(line_bytes) atomic<std::uint64_t> head{0};    // written by the consumer
-    alignas(line_bytes) atomic<std::uint32_t> closed{0};  // written once, by anyone
-    event_count<Platform> not_empty;                      // written by sleepers
+    alignas(line_bytes) atomic<std::uint64_t> tail{0};  // written by the producer
+    atomic<std::uint64_t> batch{0};
+    alignas(line_bytes) atomic<std::uint64_t> head{0};          // written by the consumer
+    alignas(line_bytes) atomic<std::uint32_t> closed{is_open};  // written once, by anyone
+    event_count<Platform> not_empty;                            // written by sleepers
     event_count<Platform> not_full;
-    alignas(line_bytes) std::byte end[line_bytes];  // slots start on a line of their own
+    alignas(line_bytes) std::byte end[line_bytes];  // lines start on a line of their own
   };
 
-  slot* slots() const noexcept { return reinterpret_cast<slot*>(shared_ + 1); }
+  // Of a line, its messages `first` to `first + many - 1` are known to be a side's to move.
+  struct stretch {
+    line* here;
+    std::uint64_t first;
+    std::uint64_t many;
+  };
+  using in_hand = std::uint64_t;  // the message's number
 
-  // relaxed: the caller reacts to a close when it sees it.
-  static bool is_closed(const control& c) noexcept { return c.closed.load(std::memory_order_relaxed) != 0; }
+  // So many that no message is pushed into a line of which one of the lap before is left (S3).
+  static std::uint64_t lines_of(const geometry& g) noexcept { return (g.capacity - 1 + per_line - 1) / per_line + 1; }
 
-  // Whether a producer at `t` is known to have room for `want` (S3).
-  bool known_room(std::uint64_t t, std::uint64_t want) const noexcept {
-    return seen_head_ + capacity_ - t - want < capacity_;
+  line* lines() const noexcept { return reinterpret_cast<line*>(shared_ + 1); }
+  line& line_of(std::uint64_t i) const noexcept { return lines()[i / per_line % lines_]; }
+  slot& place(const stretch& s, std::uint64_t i) const noexcept { return s.here->places[i - s.first]; }
+
+  // What the line of message i says while that has not been published (S3).
+  std::uint64_t none(std::uint64_t i) const noexcept { return i % per_line != 0 ? i : i - (lines_ - 1) * per_line; }
+
+  // On to the line of message i, of which nothing is known to be the caller's.
+  void go_to(stretch& s, std::uint64_t i) const noexcept {
+    if (i - s.first == per_line) {  // as a rule
+      line* const next = s.here + 1;
+      s = {next != lines() + lines_ ? next : lines(), i, 0};
+    } else {
+      s = {&line_of(i), i - i % per_line, 0};
+    }
   }
 
-  // Once a line, a line further on, if it is known to have been read: the consumer loses nothing by it.
-  void fetch_ahead(std::uint64_t t) const noexcept {
-    constexpr std::uint64_t to_a_line = std::bit_floor(std::max<std::uint64_t>(1, 64 / sizeof(slot)));
-    constexpr std::uint64_t ahead = std::max<std::uint64_t>(1, 512 / sizeof(slot));
-    if (t % to_a_line == 0 && known_room(t, ahead + to_a_line)) Platform::fetch_to_write(&slots()[(t + ahead) & mask_]);
+  // Whether there is room for one.
+  status find_room() noexcept {
+    // relaxed: the caller reacts to a close when it sees it.
+    const std::uint32_t now = shared_->closed.load(std::memory_order_relaxed);
+    if (now != is_open) [[unlikely]]
+      return now == is_closed ? status::closed : status::corrupt;
+    // relaxed: our own (S1).
+    const std::uint64_t t = shared_->tail.load(std::memory_order_relaxed);
+    if (t != pushed_) [[unlikely]]
+      take_over(t);
+    if (pushed_ - pushes_.first < pushes_.many) [[likely]]
+      return status::ok;
+    if (pushed_ == room_to_) {
+      if (const status s = look_for_room(); s != status::ok) return s;
+    }
+    if (pushed_ - pushes_.first >= per_line) go_to(pushes_, pushed_);
+    pushes_.many = std::min(per_line, room_to_ - pushes_.first);
+    return status::ok;
   }
 
   // How much there is.
-  std::uint64_t room(std::uint64_t t) noexcept {
-    seen_head_ = shared_->head.load(std::memory_order_acquire);  // pairs with commit_pop
-    const std::uint64_t used = t - seen_head_;
-    return used < capacity_ ? capacity_ - used : 0;
+  status look_for_room() noexcept {
+    const std::uint64_t h = shared_->head.load(std::memory_order_acquire);  // pairs with commit_pop
+    const std::uint64_t used = pushed_ - h;
+    if (used > capacity_) return status::corrupt;
+    room_to_ = h + capacity_;
+    pushes_.many = 0;  // if head was hostile, it may be less than before
+    return used != capacity_ ? status::ok : status::full;
   }
 
-  // Why there is no room at `t`. seen_head_ is fresh, so that S2 bounds the distance.
-  status shut_out(std::uint64_t t) const noexcept {
-    return t - seen_head_ > capacity_ ? status::corrupt : status::full;
+  // Another has pushed since, and may have been killed in it (S6). Whatever the words say leads to
+  // some place in the segment.
+  [[gnu::noinline]] void take_over(std::uint64_t t) noexcept {
+    // relaxed, here and below: whoever stored it has passed on the role, or is known to be dead. What
+    // is set back is released with what is published before it.
+    const std::uint64_t began = shared_->batch.load(std::memory_order_relaxed);
+    std::uint64_t p = t;
+    if (t - began - 1 < capacity_ && line_of(began).upto.load(std::memory_order_relaxed) == none(began)) {
+      p = began;
+      for (std::uint64_t i = p - p % per_line + per_line; i - p < t - p; i += per_line) {
+        line_of(i).upto.store(none(i), std::memory_order_relaxed);
+      }
+    } else if (t != 0) {
+      const std::uint64_t first = t - 1 - (t - 1) % per_line;
+      const std::uint64_t upto = line_of(first).upto.load(std::memory_order_relaxed);
+      p = upto - first - 1 < t - first ? upto : first;
+    }
+    Platform::light_fence();  // tail is next
+    pushed_ = room_to_ = p;
+    pushes_.many = 0;
   }
 
-  // Whether `want` messages are known to be there for a consumer at `h` (S3).
-  bool known_there(std::uint64_t h, std::uint64_t want) const noexcept { return seen_tail_ - h - want < capacity_; }
+  // relaxed, both: for whoever takes over, see there.
+  void begin_batch() noexcept {
+    shared_->batch.store(pushed_, std::memory_order_relaxed);
+    Platform::light_fence();
+  }
+  void begin_push(std::uint64_t n) noexcept { shared_->tail.store(pushed_ + n, std::memory_order_relaxed); }
 
-  // Makes seen_tail_ promise all there are, or says why there are none.
-  status look_for_more(std::uint64_t h) noexcept {
-    Platform::fetch_to_read(&slots()[h & mask_]);  // on its way while tail is
-    // Closed is read before tail: whatever was pushed before the close is seen.
-    const bool closed = shared_->closed.load(std::memory_order_acquire) != 0;  // pairs with close
-    const std::uint64_t t = shared_->tail.load(std::memory_order_acquire);     // pairs with commit_push
-    if (t - h > capacity_) return status::corrupt;
-    seen_tail_ = t;
-    if (t != h) return status::ok;
-    return closed ? status::closed : status::empty;
+  static void write(slot* to, std::span<const T> m) noexcept {
+    for (std::size_t i = 0; i != m.size(); ++i) to[i].write(m[i]);
   }
 
-  static void commit_push(control& c, std::uint64_t tail) noexcept {
-    c.tail.store(tail, std::memory_order_release);  // pairs with look_for_more
-    c.not_empty.notify();
-  }
-  static void commit_pop(control& c, std::uint64_t head) noexcept {
-    c.head.store(head, std::memory_order_release);  // pairs with room
-    c.not_full.notify();
+  // The next `n`, which are written, all in this line; and with them the lines behind (S5).
+  void publish(std::uint64_t n) noexcept {
+    pushes_.here->upto.store(pushed_ + n, std::memory_order_release);  // pairs with find_message
+    pushed_ += n;
   }
 
-  // In place: a reservation that is withdrawn has moved nothing.
-  status take_free(in_hand& t) noexcept {
-    if (is_closed(*shared_)) return status::closed;
-    t = shared_->tail.load(std::memory_order_relaxed);  // relaxed: our own (S1)
-    return known_room(t, 1) || room(t) != 0 ? status::ok : shut_out(t);
+  // Whether message h, the next, is there; and with it, how many are in its line.
+  status find_message(std::uint64_t h) noexcept {
+    if (h - pops_.first < pops_.many) [[likely]]
+      return status::ok;
+    if (h - pops_.first >= per_line) go_to(pops_, h);
+    // Closed is read before upto: whatever was pushed before the close is seen.
+    const std::uint32_t now = shared_->closed.load(std::memory_order_acquire);    // pairs with close
+    const std::uint64_t upto = pops_.here->upto.load(std::memory_order_acquire);  // pairs with publish
+    if (now > is_closed) return status::corrupt;
+    if (upto == none(h)) return now == is_open ? status::empty : status::closed;
+    const std::uint64_t many = upto - pops_.first;
+    if (many > per_line || many <= h - pops_.first) return status::corrupt;
+    pops_.many = many;
+    return status::ok;
   }
-  status take_full(in_hand& h) noexcept {
-    h = shared_->head.load(std::memory_order_relaxed);  // relaxed: our own (S1)
-    return known_there(h, 1) ? status::ok : look_for_more(h);
+
+  void commit_pop(std::uint64_t head) noexcept {
+    shared_->head.store(head, std::memory_order_release);  // pairs with look_for_room
+    shared_->not_full.notify();
   }
-  std::uint64_t slot_of(in_hand i) const noexcept { return i & mask_; }
-  T& written(in_hand t) noexcept { return slots()[t & mask_].begin_write(); }
-  const T& read(in_hand h) const noexcept { return slots()[h & mask_].begin_read(); }
-  void commit(in_hand t) noexcept {
-    slots()[t & mask_].end_write();
-    commit_push(*shared_, t + 1);
+
+  // In place: a reservation that is withdrawn has begun nothing.
+  status take_free(in_hand& i) noexcept {
+    const status s = find_room();
+    i = pushed_;
+    return s;
+  }
+  status take_full(in_hand& i) noexcept {
+    i = shared_->head.load(std::memory_order_relaxed);  // relaxed: our own (S1)
+    return find_message(i);
+  }
+  std::uint64_t slot_of(in_hand i) const noexcept { return i % capacity_; }
+  T& written(in_hand i) noexcept { return place(pushes_, i).begin_write(); }
+  const T& read(in_hand i) const noexcept { return place(pops_, i).begin_read(); }
+  void commit(in_hand i) noexcept {
+    begin_push(1);
+    place(pushes_, i).end_write();
+    publish(1);
+    shared_->not_empty.notify();
   }
   void withdraw(in_hand) noexcept {}
-  void done(in_hand h) noexcept {
-    slots()[h & mask_].end_read();
-    commit_pop(*shared_, h + 1);
+  void done(in_hand i) noexcept {
+    place(pops_, i).end_read();
+    commit_pop(i + 1);
   }
 
   control* shared_;
-  std::uint64_t capacity_;  // private copies: indices are masked with them, so
-  std::uint64_t mask_;      // whatever the segment holds, no access leaves it
-  std::uint64_t seen_head_ = 0;
-  std::uint64_t seen_tail_ = 0;
+  std::uint64_t capacity_;  // private copies: places are reckoned from them, so
+  std::uint64_t lines_;     // whatever the segment holds, no access leaves it
+  stretch pushes_;
+  stretch pops_;
+  std::uint64_t pushed_ = ~std::uint64_t{0};   // how many had been when this handle last pushed; at first what never is
+  std::uint64_t room_to_ = ~std::uint64_t{0};  // how many may have been pushed, at least (S4)
 };
 
 }  // namespace millrace

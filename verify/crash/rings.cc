@@ -25,6 +25,11 @@
 namespace millrace::crash {
 namespace {
 
+// The machine, with two messages a line, which in spsc_ring batches then go over the end of.
+struct in_pairs : native {
+  static constexpr std::size_t moved_together = 2 * sizeof(parcel) + sizeof(std::uint64_t);
+};
+
 // The machine, with a chunk for each message: so each push commits, and each pop gives back.
 struct chunk_by_chunk : native {
   static constexpr std::size_t chunk_bytes = 1;
@@ -271,7 +276,7 @@ constexpr ring_type type(const traits& t = {}) {
 }
 
 constexpr std::array table{
-    type<spsc_ring<parcel>>({.one_to_one = true}),
+    type<spsc_ring<parcel, in_pairs>>({.one_to_one = true}),
     type<mutex_ring<parcel>>(),
     type<growing_ring<parcel, chunk_by_chunk>>(),
     type<semaphore_ring<parcel>>(),

@@ -68,6 +68,8 @@ std::string lookout_state(const bits& b) {
   static constexpr std::array states{"resting", "watched", "called back", "ended"};
   return b.words[0] < states.size() ? states[b.words[0]] : number(b);
 }
+// spsc_ring's: less than none before a line's first lap.
+std::string lap_or_number(const bits& b) { return std::to_string(static_cast<std::int64_t>(b.words[0])); }
 std::string rung(const bits& b) { return b.words[0] != 0 ? "rung" : "silent"; }
 std::string handed_over(const bits& b) { return b == bits{} ? "–" : "some words"; }  // addresses
 
@@ -236,12 +238,40 @@ layout mpmc_layout(std::size_t capacity, std::size_t members) {
 }
 
 layout spsc_layout(std::size_t capacity) {
-  return counting({{"tail", number},
-                   {"head", number},
-                   {"closed", number},
-                   {"not_empty", epoch_and_sleepers},
-                   {"not_full", epoch_and_sleepers}},
-                  0, 1, std::bit_ceil(capacity));
+  constexpr std::size_t per_line = 2;  // in models: see spsc_ring_models.cc
+  layout l{{{"tail", number},
+            {"batch", number},
+            {"head", number},
+            {"closed", number},
+            {"not_empty", epoch_and_sleepers},
+            {"not_full", epoch_and_sleepers}},
+           {}};
+  const std::size_t lines_at = l.variables.size();
+  const std::size_t lines = capacity / per_line + 1;
+  for (std::size_t i = 0; i != lines; ++i) {
+    for (std::size_t k = 0; k != per_line; ++k)
+      l.variables.push_back({fmt::format("slot {}", per_line * i + k), parcel, true});
+    l.variables.push_back({fmt::format("line {}'s upto", i), lap_or_number});
+  }
+  l.draw = [=](std::span<const bits> values) {
+    const std::uint64_t head = values[2].words[0];
+    const std::size_t slots = lines * per_line;
+    const auto line_at = [=](std::size_t slot) { return lines_at + slot / per_line * (per_line + 1); };
+    picture p;
+    for (std::size_t i = 0; i != slots; ++i) p.slots.push_back({parcel(values[line_at(i) + i % per_line]), false});
+    // Behind the first that is not published nothing is, whatever its line says.
+    for (std::uint64_t i = head; i != head + slots; ++i) {
+      const std::uint64_t upto = values[line_at(i % slots) + per_line].words[0];
+      if (static_cast<std::int64_t>(upto - i) <= 0) break;
+      p.slots[i % slots].held = true;
+    }
+    for (const std::size_t i : {std::size_t{0}, std::size_t{2}}) {
+      const std::uint64_t at = values[i].words[0];
+      p.indices.push_back({i == 0 ? "tail" : "head", std::to_string(at), at % slots});
+    }
+    return p;
+  };
+  return l;
 }
 
 layout mutex_ring_layout(std::size_t capacity) {

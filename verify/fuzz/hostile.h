@@ -142,9 +142,9 @@ class hostile : public native {
   static void heavy_fence() noexcept {}
   static void await_end() noexcept {}
   static void relax(unsigned) noexcept { step(); }
-  static void fetch_to_read(const void*) noexcept {}
   static void fetch_to_write(const void*) noexcept {}
 
+  static constexpr std::size_t moved_together = native::moved_together;
   static constexpr unsigned spins = 2;
 
  private:

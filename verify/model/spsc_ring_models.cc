@@ -1,10 +1,101 @@
+#include <algorithm>
+#include <array>
+#include <span>
+
 #include "millrace/spsc_ring.h"
 #include "verify/model/ring_models.h"
 
 namespace verify {
+namespace {
+
+// Two messages share a line.
+struct in_pairs : relacy_platform {
+  static constexpr std::size_t moved_together = 2 * sizeof(message) + sizeof(std::uint64_t);
+};
+
+using ring = millrace::spsc_ring<message, in_pairs>;
+
+// A producer that comes back when two others have each pushed a batch, or were killed in it: the second
+// perhaps while it set back what the first had left.
+class comes_back : public scenario {
+ public:
+  comes_back() : scenario(2), memory_(capacity, 4) {}
+
+  void before() override {
+    memory_.construct();
+    sent_ = got_ = {};
+  }
+
+  void thread(unsigned index) override {
+    ring mine = memory_.attach(index);
+    if (index == 1) {
+      for (unsigned i = 0; i != 3; ++i) pop(mine);
+      return;
+    }
+    check(mine.try_push(message::of(0, 0)) == status::ok, "there is room at first");
+    sent_.add(message::of(0, 0));
+    push_by_another(2, 5);
+    push_by_another(3, 2);
+    // What there is room for at most, whatever the other side has popped.
+    for (unsigned i = 1; i != capacity + 4; ++i) {
+      if (mine.try_push(message::of(0, i)) != status::ok) return;
+      sent_.add(message::of(0, i));
+    }
+    check(false, "a ring holds no more than its capacity");
+  }
+
+  void after() override {
+    ring last = memory_.attach(1);
+    const unsigned before = got_.count;
+    while (pop(last)) {
+    }
+    check(got_.count - before <= capacity, "a ring holds no more than its capacity");
+    check(got_ == sent_, "all that was pushed comes, in order");
+  }
+
+ private:
+  static constexpr unsigned capacity = 8;  // room for all that others push
+
+  struct list {
+    std::array<std::uint64_t, 16> ids{};
+    unsigned count = 0;
+
+    void add(const message& m) { ids[count++ % ids.size()] = m.id; }
+    friend bool operator==(const list&, const list&) = default;
+  };
+
+  void push_by_another(unsigned member, unsigned many) {
+    std::array<message, 5> batch;
+    for (unsigned i = 0; i != many; ++i) batch[i] = message::of(member, i);
+    mortality::begin_call();
+    unsigned in = many;
+    const bool lives = mortality::run(30, [&] {
+      in = static_cast<unsigned>(memory_.attach(member).try_push_n(std::span(batch).first(many)).count);
+      mortality::begin_call();
+    });
+    if (!lives) {
+      memory_.bury(member);
+      if (mortality::commits() == 0) in = 0;
+    }
+    for (unsigned i = 0; i != in; ++i) sent_.add(batch[i]);
+  }
+
+  bool pop(ring& r) {
+    message m;
+    if (r.try_pop(m) != status::ok) return false;
+    check(m.intact(), "what comes is whole");
+    got_.add(m);
+    return true;
+  }
+
+  ring_memory<ring> memory_;
+  list sent_{};
+  list got_{};
+};
+
+}  // namespace
 
 void add_spsc_ring_models(models& to) {
-  using ring = millrace::spsc_ring<message, relacy_platform>;
   // An answer is exact of what happened before the call; the two sides' need not
   // fit together, as a store on its way to memory is seen by one of them only.
   constexpr promise promised{promise::order::causal, promise::failure::each_alone};
@@ -26,6 +117,29 @@ void add_spsc_ring_models(models& to) {
                      1,
                      "push? push? push? | mortal pop? pop?",
                      {preemptions(2), random_executions(60'000)}},
+                    // In the middle of its push, or before it has counted it: the next one finds out which.
+                    {property::safety,
+                     "producer_replaced",
+                     3,
+                     1,
+                     0,
+                     "mortal push? push? heir push? push? | pop? pop? pop?",
+                     {preemptions(2), random_executions(60'000)}},
+                    // Of a batch that goes over a line's end some may be in.
+                    {property::safety,
+                     "producer_replaced_in_a_batch",
+                     5,
+                     1,
+                     0,
+                     "mortal push3? push2? heir push? push2? | pop? pop2? pop3?",
+                     {preemptions(1), random_executions(60'000)}},
+                    {property::safety,
+                     "consumer_replaced",
+                     3,
+                     1,
+                     3,
+                     "push? push? | mortal pop? pop2? heir pop? pop2?",
+                     {preemptions(2), random_executions(60'000)}},
                     // Committed, and killed before anybody was woken.
                     {property::liveness,
                      "producer_dies_untold",
@@ -41,6 +155,14 @@ void add_spsc_ring_models(models& to) {
                      1,
                      "mortal pop heir pop* | push",
                      {preemptions(2), random_executions(60'000)}}});
+  to.push_back({"spsc_ring",
+                property::safety,
+                "comes_back",
+                "capacity 8: push? mortal push5? mortal push2? push?... | pop? pop? pop?",
+                [] { return std::make_unique<comes_back>(); },
+                {random_executions(100'000, 2'000'000)},
+                8,
+                2});
 }
 
 }  // namespace verify

@@ -38,6 +38,7 @@ inline constexpr reason reasons[] = {
     {"mutex_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"semaphore_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"rendezvous_ring.h", "Platform::light_fence()", "left out", compiler_only},
+    {"spsc_ring.h", "Platform::light_fence()", "left out", compiler_only},
     {"event_count.h", "attempt()", "status::empty", a_courtesy},
     {"select.h", "would_block(last.why)", "true", a_courtesy},
     {"semaphore_ring.h", "why == status::busy", "false", polls},
