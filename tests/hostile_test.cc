@@ -15,6 +15,7 @@
 #include <cstring>
 #include <functional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -400,7 +401,7 @@ TEST_F(spsc, CountsTooFarApart) {
                 const std::size_t head = counter_of([&] { EXPECT_EQ(ring.pop(m), status::ok); });
                 if (tail == upto || tail == head || head == upto) return false;
                 for (const std::uint64_t off : {std::uint64_t{5}, std::uint64_t{1000}, std::uint64_t{1} << 40}) {
-                  // Five more that were begun, and not published, are nothing but a producer's death.
+                  // Five more that were begun, and not published, look like a producer's death.
                   if (off != 5) {
                     at(tail) = 6 + off;
                     EXPECT_EQ(ring.try_push(m), status::corrupt) << off;
@@ -451,6 +452,27 @@ TEST_F(spsc, AHeadThatIsPutRightIsBelieved) {
                 }
                 return pushed == 1 + capacity && ring.try_push(m) == status::full;
               }).succeeded());
+}
+
+// From the last line of all numbers to the first is no step from a line to the next.
+TEST(SpscRing, ComesBackFromAHeadPastAllOthers) {
+  const auto segment = shared_ring<spsc_ring<std::uint64_t>>::create(location::anonymous(), {16, 4, 0600});
+  ASSERT_TRUE(segment);
+  auto ring = *segment->attach();
+  std::uint64_t m = 0;
+  for (std::uint64_t i = 0; i != 16; ++i) ASSERT_EQ(ring.push(100 + i), status::ok);
+  for (std::uint64_t i = 0; i != 14; ++i) ASSERT_EQ(ring.pop(m), status::ok);
+  const std::span words(static_cast<std::uint64_t*>(segment->memory().base()), segment->memory().size() / 8);
+  ASSERT_EQ(std::ranges::count(words, 14), 1);
+  std::uint64_t& head = *std::ranges::find(words, 14);
+  head = ~std::uint64_t{0};
+  EXPECT_EQ(ring.try_pop(m), status::corrupt);
+  head = 14;
+  for (std::uint64_t i = 14; i != 16; ++i) {
+    EXPECT_EQ(ring.try_pop(m), status::ok);
+    EXPECT_EQ(m, 100 + i);
+  }
+  EXPECT_EQ(ring.try_pop(m), status::empty);
 }
 
 using mpmc = CorruptTest<mpmc_ring<tick>>;

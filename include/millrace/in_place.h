@@ -32,7 +32,8 @@ namespace millrace {
 //                        is still the first, and nobody says `redelivered`)
 //
 // While one lives, its handle makes no other push, pop, reserve or peek, and is neither moved
-// nor destroyed; any other handle may do what it likes. Others find the slot in this
+// nor destroyed; any other handle may do what it likes (spsc: on the other side; on this one
+// the role is this handle's). Others find the slot in this
 // member's hands: `busy` where it is the next (mpmc), or full and empty as before
 // (spsc). So they wait for whoever holds one for long, or is stopped. In mpmc_ring, while a
 // *redelivered* one is peeked at, pops that find nothing else say `busy`, too.

@@ -30,7 +30,7 @@ namespace millrace {
 //                                                  time; of large messages one
 //   head     messages popped
 //   upto     messages pushed, up to the last one of this line: it comes with them, and a
-//            consumer looks at no index
+//            consumer looks at no index of the producer's
 //   tail     messages *begun*: for the producer, and for a guess at the size
 //   batch    where the latest push began that went over a line's end: likewise
 //
@@ -46,8 +46,7 @@ namespace millrace {
 //     what its upto says while there is nothing in it for the consumer is known: the last of
 //     the lap before, or its own position. Another value that is not of this lap is corrupt.
 //  S4 What a handle remembers of the other side promises less than there is. It is refreshed
-//     only when it promises too little: head is fetched once for many messages. And only the
-//     handle that pushed (popped) last remembers anything.
+//     only when it promises too little: head is fetched once for many messages.
 //  S5 A push stores the upto of its first line last: until then the consumer does not come to
 //     the others. So that is its commit point, for all its messages at once.
 //  S6 tail is p, but while the producer is in a push, or was killed in one. A producer that
@@ -178,7 +177,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   // by anyone else, a push already under way may still go in after a pop has said
   // closed; a later pop returns it. Wakes both sides. Idempotent.
   void close() noexcept {
-    shared_->closed.store(is_closed, std::memory_order_release);  // pairs with find_message
+    shared_->closed.fetch_or(is_closed, std::memory_order_release);  // pairs with find_message
     shared_->not_empty.notify();
     shared_->not_full.notify();
   }
@@ -216,7 +215,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     atomic<std::uint64_t> upto;  // behind them: it is looked at while they are being written
   };
 
-  // What `closed` holds.
+  // What `closed` holds. Bits, as one that is cut off may be closed, too: anything else is corrupt.
   static constexpr std::uint32_t is_open = 0;
   static constexpr std::uint32_t is_closed = 1;
   static constexpr std::uint32_t is_cut_off = 2;
@@ -225,10 +224,9 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     alignas(line_bytes) atomic<std::uint64_t> tail{0};  // written by the producer
     atomic<std::uint64_t> batch{0};
     alignas(line_bytes) atomic<std::uint64_t> head{0};          // written by the consumer
-    alignas(line_bytes) atomic<std::uint32_t> closed{is_open};  // written once, by anyone
+    alignas(line_bytes) atomic<std::uint32_t> closed{is_open};  // written by anyone
     event_count<Platform> not_empty;                            // written by sleepers
     event_count<Platform> not_full;
-    alignas(line_bytes) std::byte end[line_bytes];  // lines start on a line of their own
   };
 
   // Of a line, its messages `first` to `first + many - 1` are known to be a side's to move.
@@ -251,7 +249,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
 
   // On to the line of message i, of which nothing is known to be the caller's.
   void go_to(stretch& s, std::uint64_t i) const noexcept {
-    if (i - s.first == per_line) {  // as a rule
+    if (i - s.first == per_line && i > s.first) {  // as a rule
       line* const next = s.here + 1;
       s = {next != lines() + lines_ ? next : lines(), i, 0};
     } else {

@@ -237,8 +237,7 @@ layout mpmc_layout(std::size_t capacity, std::size_t members) {
       [](const bits& b, std::size_t) { return holds_message(b); }, capacity);
 }
 
-layout spsc_layout(std::size_t capacity) {
-  constexpr std::size_t per_line = 2;  // in models: see spsc_ring_models.cc
+layout spsc_layout(std::size_t capacity, std::size_t per_line) {
   layout l{{{"tail", number},
             {"batch", number},
             {"head", number},
@@ -247,7 +246,7 @@ layout spsc_layout(std::size_t capacity) {
             {"not_full", epoch_and_sleepers}},
            {}};
   const std::size_t lines_at = l.variables.size();
-  const std::size_t lines = capacity / per_line + 1;
+  const std::size_t lines = (capacity + per_line - 2) / per_line + 1;
   for (std::size_t i = 0; i != lines; ++i) {
     for (std::size_t k = 0; k != per_line; ++k)
       l.variables.push_back({fmt::format("slot {}", per_line * i + k), parcel, true});

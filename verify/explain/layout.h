@@ -52,7 +52,7 @@ layout with_roster(layout ring, std::size_t members);
 
 layout robust_mutex_words();  // and the two counters that it guards
 layout mpmc_layout(std::size_t capacity, std::size_t members);
-layout spsc_layout(std::size_t capacity);
+layout spsc_layout(std::size_t capacity, std::size_t per_line = 2);  // as most models have it
 layout mutex_ring_layout(std::size_t capacity);
 layout growing_ring_layout(std::size_t capacity);  // two messages a chunk
 layout semaphore_ring_layout(std::size_t capacity);

@@ -41,6 +41,8 @@ std::optional<layout> of_ring(std::string_view kind, std::size_t capacity, std::
 
 layout layout_of(const model& m, std::size_t threads) {
   const std::map<std::string, layout> by_title{
+      {"spsc_ring.safety.large", with_roster(spsc_layout(2, 1), 2)},
+      {"spsc_ring.safety.large_producer_replaced", with_roster(spsc_layout(3, 1), 2)},
       {"event_count.liveness.sleeps", event_layout({})},
       {"event_count.liveness.gives_up", event_layout({})},
       {"event_count.liveness.to_and_fro", event_layout({{"turn", number}})},

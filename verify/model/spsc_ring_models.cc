@@ -14,6 +14,7 @@ struct in_pairs : relacy_platform {
 };
 
 using ring = millrace::spsc_ring<message, in_pairs>;
+using ring_of_large = millrace::spsc_ring<message, relacy_platform>;  // each has a line of its own
 
 // A producer that comes back when two others have each pushed a batch, or were killed in it: the second
 // perhaps while it set back what the first had left.
@@ -29,7 +30,9 @@ class comes_back : public scenario {
   void thread(unsigned index) override {
     ring mine = memory_.attach(index);
     if (index == 1) {
-      for (unsigned i = 0; i != 3; ++i) pop(mine);
+      for (unsigned turn = 0; turn != 100 && got_.count < most_pops; ++turn) {
+        if (!pop(mine)) relacy_platform::relax(turn);
+      }
       return;
     }
     check(mine.try_push(message::of(0, 0)) == status::ok, "there is room at first");
@@ -37,7 +40,7 @@ class comes_back : public scenario {
     push_by_another(2, 5);
     push_by_another(3, 2);
     // What there is room for at most, whatever the other side has popped.
-    for (unsigned i = 1; i != capacity + 4; ++i) {
+    for (unsigned i = 1; i != capacity + most_pops + 1; ++i) {
       if (mine.try_push(message::of(0, i)) != status::ok) return;
       sent_.add(message::of(0, i));
     }
@@ -54,7 +57,8 @@ class comes_back : public scenario {
   }
 
  private:
-  static constexpr unsigned capacity = 8;  // room for all that others push
+  static constexpr unsigned capacity = 8;   // room for all that others push
+  static constexpr unsigned most_pops = 6;  // into the last line of those that the first of them has touched
 
   struct list {
     std::array<std::uint64_t, 16> ids{};
@@ -155,10 +159,25 @@ void add_spsc_ring_models(models& to) {
                      1,
                      "mortal pop heir pop* | push",
                      {preemptions(2), random_executions(60'000)}}});
+  add_models<ring_of_large>(to, promised,
+                            {{property::safety,
+                              "large",
+                              2,
+                              1,
+                              1,
+                              "push2? push? push? | pop? pop2? pop?",
+                              {preemptions(2), random_executions(60'000)}},
+                             {property::safety,
+                              "large_producer_replaced",
+                              3,
+                              1,
+                              0,
+                              "mortal push3? push? heir push? push2? | pop? pop2? pop3?",
+                              {preemptions(1), random_executions(60'000)}}});
   to.push_back({"spsc_ring",
                 property::safety,
                 "comes_back",
-                "capacity 8: push? mortal push5? mortal push2? push?... | pop? pop? pop?",
+                "capacity 8: push? mortal push5? mortal push2? push?... | pop* pop* pop* pop* pop* pop*",
                 [] { return std::make_unique<comes_back>(); },
                 {random_executions(100'000, 2'000'000)},
                 8,

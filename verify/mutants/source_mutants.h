@@ -225,6 +225,7 @@ inline constexpr source_mutant source_mutants[] = {
     {"spsc_ring.h", "void take_over(", "upto - first - 1 < t - first", "true"},
     {"spsc_ring.h", "void take_over(", "upto - first - 1 < t - first", "false"},
     {"spsc_ring.h", "void take_over(", "pushes_.many = 0;", "-"},
+    {"spsc_ring.h", "void take_over(", "i += per_line", "i = t"},
     {"spsc_ring.h", "void take_over(", "line_of(began).upto.load(std::memory_order_relaxed) == none(began)", "true"},
     {"spsc_ring.h", "void take_over(", "p - p % per_line + per_line", "p - p % per_line + 2 * per_line"},
     {"spsc_ring.h", "void take_over(", "upto - first - 1 < t - first", "upto - first < t - first"},
