@@ -456,7 +456,7 @@ TEST_F(spsc, AHeadThatIsPutRightIsBelieved) {
 
 // From the last line of all numbers to the first is no step from a line to the next.
 TEST(SpscRing, ComesBackFromAHeadPastAllOthers) {
-  const auto segment = shared_ring<spsc_ring<std::uint64_t>>::create(location::anonymous(), {16, 4, 0600});
+  auto segment = shared_ring<spsc_ring<std::uint64_t>>::create(location::anonymous(), {16, 4, 0600});
   ASSERT_TRUE(segment);
   auto ring = *segment->attach();
   std::uint64_t m = 0;
