@@ -117,6 +117,19 @@ TYPED_TEST(BufferTest, HandlesTakeTurnsInEachRole) {
   }
 }
 
+// Of messages that share a line, in which the handle had been.
+TEST(SpscRing, AHandleThatComesBackFindsNoMoreRoomThanThereIs) {
+  auto segment = shared_ring<spsc_ring<std::uint64_t>>::create(location::anonymous(), {16, 4, 0600});
+  ASSERT_TRUE(segment) << segment.error().message;
+  auto here = *segment->attach();
+  auto there = *segment->attach();
+  EXPECT_EQ(here.try_push(0), status::ok);
+  EXPECT_EQ(there.try_push(1), status::ok);
+  std::uint64_t pushed = 2;
+  while (pushed != 100 && here.try_push(pushed) == status::ok) ++pushed;
+  EXPECT_EQ(pushed, 16u);
+}
+
 TYPED_TEST(BufferTest, KeepsOrderOverManyLaps) {
   for (const std::uint64_t capacity : {1u, 2u, 8u}) {
     auto segment = this->make(capacity);
