@@ -68,10 +68,11 @@ std::string lookout_state(const bits& b) {
   static constexpr std::array states{"resting", "watched", "called back", "ended"};
   return b.words[0] < states.size() ? states[b.words[0]] : number(b);
 }
-// spsc_ring's: less than none before a line's first lap.
-std::string lap_or_number(const bits& b) { return std::to_string(static_cast<std::int64_t>(b.words[0])); }
 std::string rung(const bits& b) { return b.words[0] != 0 ? "rung" : "silent"; }
 std::string handed_over(const bits& b) { return b == bits{} ? "–" : "some words"; }  // addresses
+
+// spsc_ring's: less than none before a line's first lap.
+std::string lap_or_number(const bits& b) { return std::to_string(static_cast<std::int64_t>(b.words[0])); }
 
 // Of one of two rings, whose messages have its name for their sender's.
 std::string parcel_of_ring(const bits& b) {

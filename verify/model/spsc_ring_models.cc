@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <array>
 #include <span>
 
@@ -100,82 +99,49 @@ class comes_back : public scenario {
 }  // namespace
 
 void add_spsc_ring_models(models& to) {
+  using enum property;
   // An answer is exact of what happened before the call; the two sides' need not
   // fit together, as a store on its way to memory is seen by one of them only.
   constexpr promise promised{promise::order::causal, promise::failure::each_alone};
+  const search once = preemptions(1);
+  const search twice = preemptions(2);
+  const search some = random_executions(60'000);
   add_models<ring>(to, promised, one_to_one(3));
   add_models<ring>(to, promised, in_place(false));
   // A side that is killed: the other goes on with what was committed.
-  add_models<ring>(to, promised,
-                   {{property::safety,
-                     "producer_dies",
-                     2,
-                     1,
-                     1,
-                     "mortal push? push? | pop? pop? pop?",
-                     {preemptions(2), random_executions(60'000)}},
-                    {property::safety,
-                     "consumer_dies",
-                     2,
-                     1,
-                     1,
-                     "push? push? push? | mortal pop? pop?",
-                     {preemptions(2), random_executions(60'000)}},
-                    // In the middle of its push, or before it has counted it: the next one finds out which.
-                    {property::safety,
-                     "producer_replaced",
-                     3,
-                     1,
-                     0,
-                     "mortal push? push? heir push? push? | pop? pop? pop?",
-                     {preemptions(2), random_executions(60'000)}},
-                    // Of a batch that goes over a line's end some may be in.
-                    {property::safety,
-                     "producer_replaced_in_a_batch",
-                     5,
-                     1,
-                     0,
-                     "mortal push3? push2? heir push? push2? | pop? pop2? pop3?",
-                     {preemptions(1), random_executions(60'000)}},
-                    {property::safety,
-                     "consumer_replaced",
-                     3,
-                     1,
-                     3,
-                     "push? push? | mortal pop? pop2? heir pop? pop2?",
-                     {preemptions(2), random_executions(60'000)}},
-                    // Committed, and killed before anybody was woken.
-                    {property::liveness,
-                     "producer_dies_untold",
-                     1,
-                     1,
-                     0,
-                     "mortal push heir push* | pop",
-                     {preemptions(2), random_executions(60'000)}},
-                    {property::liveness,
-                     "consumer_dies_untold",
-                     1,
-                     1,
-                     1,
-                     "mortal pop heir pop* | push",
-                     {preemptions(2), random_executions(60'000)}}});
+  add_models<ring>(
+      to, promised,
+      {
+          {safety, "producer_dies", 2, 1, 1, "mortal push? push? | pop? pop? pop?", {twice, some}},
+          {safety, "consumer_dies", 2, 1, 1, "push? push? push? | mortal pop? pop?", {twice, some}},
+          // In the middle of its push, or before that was known: the next one finds out which.
+          {safety, "producer_replaced", 3, 1, 0, "mortal push? push? heir push? push? | pop? pop? pop?", {twice, some}},
+          // A batch that goes over a line's end is in as a whole, or not at all.
+          {safety,
+           "producer_replaced_in_a_batch",
+           5,
+           1,
+           0,
+           "mortal push3? push2? heir push? push2? | pop? pop2? pop3?",
+           {once, some}},
+          {safety, "consumer_replaced", 3, 1, 3, "push? push? | mortal pop? pop2? heir pop? pop2?", {twice, some}},
+          // Committed, and killed before anybody was woken.
+          {liveness, "producer_dies_untold", 1, 1, 0, "mortal push heir push* | pop", {twice, some}},
+          {liveness, "consumer_dies_untold", 1, 1, 1, "mortal pop heir pop* | push", {twice, some}},
+      });
   add_models<ring_of_large>(to, promised,
-                            {{property::safety,
-                              "large",
-                              2,
-                              1,
-                              1,
-                              "push2? push? push? | pop? pop2? pop?",
-                              {preemptions(2), random_executions(60'000)}},
-                             {property::safety,
-                              "large_producer_replaced",
-                              3,
-                              1,
-                              0,
-                              "mortal push3? push? heir push? push2? | pop? pop2? pop3?",
-                              {preemptions(1), random_executions(60'000)}}});
+                            {
+                                {safety, "large", 2, 1, 1, "push2? push? push? | pop? pop2? pop?", {twice, some}},
+                                {safety,
+                                 "large_producer_replaced",
+                                 3,
+                                 1,
+                                 0,
+                                 "mortal push3? push? heir push? push2? | pop? pop2? pop3?",
+                                 {once, some}},
+                            });
   to.push_back({"spsc_ring",
-                property::safety,
+                safety,
                 "comes_back",
                 "capacity 8: push? mortal push5? mortal push2? push?... | pop* pop* pop* pop* pop* pop*",
                 [] { return std::make_unique<comes_back>(); },
