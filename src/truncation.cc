@@ -166,8 +166,9 @@ truncation_guard::~truncation_guard() {
 }
 
 bool truncation_guard::cut_off() const noexcept {
-  // relaxed: whoever asks has been in the replaced memory itself, or will find out there.
-  return post_ != nullptr && (post_->now.load(std::memory_order_relaxed) & post::stage_mask) == post::replaced;
+  // From `replacing` on: another thread may be about it, and who has seen what it wrote asks why. relaxed: that
+  // came with the mapping.
+  return post_ != nullptr && (post_->now.load(std::memory_order_relaxed) & post::stage_mask) >= post::replacing;
 }
 
 }  // namespace millrace

@@ -295,8 +295,13 @@ TEST(TruncationGuard, NeedsNoAddressSpaceBesides) {
   EXPECT_TRUE(child([] {
                 constexpr std::size_t large = 64 << 20;
                 const cut_file file(large);
-                const truncation_guard guard(file.at(), large, file.descriptor(),
-                                             [](void* at) { static_cast<char*>(at)[5] = 's'; });
+                const truncation_guard* asked = nullptr;
+                bool told = false;
+                const truncation_guard guard(file.at(), large, file.descriptor(), [&](void* at) {
+                  static_cast<char*>(at)[5] = 's';
+                  told = at == file.at() && asked->cut_off();  // as others see it from here on
+                });
+                asked = &guard;
                 rlim_t pages = 0;
                 std::ifstream("/proc/self/statm") >> pages;
                 rlimit most{};
@@ -304,7 +309,7 @@ TEST(TruncationGuard, NeedsNoAddressSpaceBesides) {
                 most.rlim_cur = pages * 4096 + large / 2;
                 if (::setrlimit(RLIMIT_AS, &most) != 0) return false;
                 file.touch(8000);
-                return guard.cut_off() && file[5] == 's' && file[8000] == 'x';
+                return told && guard.cut_off() && file[5] == 's' && file[8000] == 'x';
               }).succeeded());
 }
 

@@ -41,7 +41,7 @@ class truncation_guard {
   truncation_guard& operator=(truncation_guard&& other) noexcept;
   ~truncation_guard();
 
-  // Whether the mapping has been replaced.
+  // Whether the mapping has been replaced, or is being so.
   bool cut_off() const noexcept;
 
  private:
