@@ -112,10 +112,15 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   // Never blocks.
   status try_push(const T& m) noexcept {
     if (const status s = find_room(); s != status::ok) return s;
-    begin_push(1);
-    place(pushes_, pushed_).write(m);
-    publish(1);
-    shared_->not_empty.notify();
+    // What is needed of the handle is read first: for all that the compiler knows, each store changes it.
+    control& ring = *shared_;
+    line& here = *pushes_.here;
+    const std::uint64_t i = pushed_;
+    slot& to = place(pushes_, i);
+    begin_push(i + 1);
+    to.write(m);
+    publish(here, i + 1);
+    ring.not_empty.notify();
     return status::ok;
   }
 
@@ -123,8 +128,9 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     // relaxed: our own (S1).
     const std::uint64_t h = shared_->head.load(std::memory_order_relaxed);
     if (const status s = find_message(h); s != status::ok) return s;
+    control& ring = *shared_;  // as in try_push
     place(pops_, h).read(m);
-    commit_pop(h + 1);
+    commit_pop(ring, h + 1);
     return status::ok;
   }
 
@@ -138,7 +144,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     const std::uint64_t n = std::min<std::uint64_t>(m.size(), room_to_ - pushed_);
     const std::uint64_t in_first = std::min(n, pushes_.first + per_line - pushed_);
     if (n != in_first) begin_batch();
-    begin_push(n);
+    begin_push(pushed_ + n);
     Platform::light_fence();
     write(&place(pushes_, pushed_), m.first(in_first));
     stretch last = pushes_;
@@ -150,7 +156,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
       // relaxed: the first line's, which comes later, releases them all (S5).
       last.here->upto.store(pushed_ + done, std::memory_order_relaxed);
     }
-    publish(in_first);
+    publish(*pushes_.here, pushed_ + in_first);
     pushed_ += n - in_first;
     pushes_ = last;
     shared_->not_empty.notify();
@@ -169,7 +175,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
       for (std::uint64_t i = 0; i != some; ++i) from[i].read(m[n + i]);
       n += some;
     } while (n != m.size() && find_message(h + n) == status::ok);
-    commit_pop(h + n);
+    commit_pop(*shared_, h + n);
     return {status::ok, n};
   }
 
@@ -244,8 +250,12 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   line& line_of(std::uint64_t i) const noexcept { return lines()[i / per_line % lines_]; }
   slot& place(const stretch& s, std::uint64_t i) const noexcept { return s.here->places[i - s.first]; }
 
-  // What the line of message i says while that has not been published (S3).
-  std::uint64_t none(std::uint64_t i) const noexcept { return i % per_line != 0 ? i : i - (lines_ - 1) * per_line; }
+  static std::uint64_t first_of_line(std::uint64_t i) noexcept { return i - i % per_line; }
+
+  // What the line that begins with message `first` says while message i of it has not been published (S3).
+  std::uint64_t none(std::uint64_t i, std::uint64_t first) const noexcept {
+    return i != first ? i : i - (lines_ - 1) * per_line;
+  }
 
   // On to the line of message i, of which nothing is known to be the caller's.
   void go_to(stretch& s, std::uint64_t i) const noexcept {
@@ -253,7 +263,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
       line* const next = s.here + 1;
       s = {next != lines() + lines_ ? next : lines(), i, 0};
     } else {
-      s = {&line_of(i), i - i % per_line, 0};
+      s = {&line_of(i), first_of_line(i), 0};
     }
   }
 
@@ -294,13 +304,14 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     // is set back is released with what is published before it.
     const std::uint64_t began = shared_->batch.load(std::memory_order_relaxed);
     std::uint64_t p = t;
-    if (t - began - 1 < capacity_ && line_of(began).upto.load(std::memory_order_relaxed) == none(began)) {
+    const std::uint64_t there = first_of_line(began);
+    if (t - began - 1 < capacity_ && line_of(began).upto.load(std::memory_order_relaxed) == none(began, there)) {
       p = began;
-      for (std::uint64_t i = p - p % per_line + per_line; i - p < t - p; i += per_line) {
-        line_of(i).upto.store(none(i), std::memory_order_relaxed);
+      for (std::uint64_t i = there + per_line; i - p < t - p; i += per_line) {
+        line_of(i).upto.store(none(i, i), std::memory_order_relaxed);
       }
     } else if (t != 0) {
-      const std::uint64_t first = t - 1 - (t - 1) % per_line;
+      const std::uint64_t first = first_of_line(t - 1);
       const std::uint64_t upto = line_of(first).upto.load(std::memory_order_relaxed);
       p = upto - first - 1 < t - first ? upto : first;
     }
@@ -314,16 +325,16 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     shared_->batch.store(pushed_, std::memory_order_relaxed);
     Platform::light_fence();
   }
-  void begin_push(std::uint64_t n) noexcept { shared_->tail.store(pushed_ + n, std::memory_order_relaxed); }
+  void begin_push(std::uint64_t upto) noexcept { shared_->tail.store(upto, std::memory_order_relaxed); }
 
   static void write(slot* to, std::span<const T> m) noexcept {
     for (std::size_t i = 0; i != m.size(); ++i) to[i].write(m[i]);
   }
 
-  // The next `n`, which are written, all in this line; and with them the lines behind (S5).
-  void publish(std::uint64_t n) noexcept {
-    pushes_.here->upto.store(pushed_ + n, std::memory_order_release);  // pairs with find_message
-    pushed_ += n;
+  // The next ones up to `upto`, which are written, all in this line; and with them the lines behind (S5).
+  void publish(line& here, std::uint64_t upto) noexcept {
+    here.upto.store(upto, std::memory_order_release);  // pairs with find_message
+    pushed_ = upto;
   }
 
   // Whether message h, the next, is there; and with it, how many are in its line.
@@ -335,16 +346,16 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
     const std::uint32_t now = shared_->closed.load(std::memory_order_acquire);    // pairs with close
     const std::uint64_t upto = pops_.here->upto.load(std::memory_order_acquire);  // pairs with publish
     if (now > is_closed) return status::corrupt;
-    if (upto == none(h)) return now == is_open ? status::empty : status::closed;
+    if (upto == none(h, pops_.first)) return now == is_open ? status::empty : status::closed;
     const std::uint64_t many = upto - pops_.first;
     if (many > per_line || many <= h - pops_.first) return status::corrupt;
     pops_.many = many;
     return status::ok;
   }
 
-  void commit_pop(std::uint64_t head) noexcept {
-    shared_->head.store(head, std::memory_order_release);  // pairs with look_for_room
-    shared_->not_full.notify();
+  static void commit_pop(control& ring, std::uint64_t head) noexcept {
+    ring.head.store(head, std::memory_order_release);  // pairs with look_for_room
+    ring.not_full.notify();
   }
 
   // In place: a reservation that is withdrawn has begun nothing.
@@ -361,15 +372,15 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   T& written(in_hand i) noexcept { return place(pushes_, i).begin_write(); }
   const T& read(in_hand i) const noexcept { return place(pops_, i).begin_read(); }
   void commit(in_hand i) noexcept {
-    begin_push(1);
+    begin_push(i + 1);
     place(pushes_, i).end_write();
-    publish(1);
+    publish(*pushes_.here, i + 1);
     shared_->not_empty.notify();
   }
   void withdraw(in_hand) noexcept {}
   void done(in_hand i) noexcept {
     place(pops_, i).end_read();
-    commit_pop(i + 1);
+    commit_pop(*shared_, i + 1);
   }
 
   control* shared_;
