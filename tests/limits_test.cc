@@ -166,7 +166,6 @@ TEST(Limits, SystemVLimitsAreNamed) {
 }
 
 TEST(Limits, NobodyIsAttachedWhereTheKeeperCannotBeStarted) {
-  if (under_tsan) GTEST_SKIP() << "ThreadSanitizer itself needs memory";
   auto segment = ring::create(location::anonymous(), {.capacity = 8, .members = 1});
   ASSERT_TRUE(segment);
   struct shortage {
@@ -213,7 +212,6 @@ TEST(Limits, NothingIsLeftForAPollable) {
 }
 
 TEST(Limits, NoMappingIsLeft) {
-  if (under_tsan) GTEST_SKIP() << "ThreadSanitizer itself needs mappings";
   auto segment = ring::create(location::anonymous(), {.capacity = 8, .members = 1});
   ASSERT_TRUE(segment);
   EXPECT_TRUE(child([&] {
@@ -304,7 +302,6 @@ long huge_part(const void* base) {
 }
 
 TEST(Pages, APrefaultedRingFaultsNoMore) {
-  if (under_tsan) GTEST_SKIP() << "ThreadSanitizer's books fault, too";
   const scratch at = scratch::posix();
   auto options = large;
   options.prefault = true;

@@ -172,7 +172,7 @@ TYPED_TEST(TruncationTest, AfterAFewMessages) {
     ASSERT_EQ(::truncate(at.path().c_str(), 8192), 0);
     std::uint64_t through = 0;
     while ((pushing ? mine->try_push(m) : other->try_pop(m)) == status::ok) ++through;
-    EXPECT_LE(through, TypeParam::kind == "spsc_ring" ? TestFixture::options.capacity : 1);
+    EXPECT_LE(through, 1u);  // the one that was under way
     for (int i = 0; i != 3; ++i) {
       EXPECT_EQ(mine->try_push(m), TestFixture::last);
       EXPECT_EQ(other->try_pop(m), TestFixture::last);

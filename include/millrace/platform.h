@@ -90,7 +90,7 @@ struct native {
 
    private:
     // Of some hundred bytes gcc makes one string instruction, which takes longer to get going than
-    // such a copy in pieces takes in all (bench/NOTES.md); of more it is right to.
+    // such a copy in pieces takes in all. Of more, neither was the better for all rings (bench/NOTES.md).
     static void copy(std::byte* to, const std::byte* from) noexcept {
       constexpr std::size_t piece = sizeof(T) > 256 && sizeof(T) <= 512 ? 64 : sizeof(T);
       for (std::size_t i = 0; i != sizeof(T) / piece * piece; i += piece) std::memcpy(to + i, from + i, piece);
