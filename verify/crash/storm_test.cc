@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -20,13 +21,17 @@ toll rage_on(std::string_view ring, std::chrono::duration<double> length) {
 
 class SurvivingStormTest : public testing::TestWithParam<std::string_view> {};
 
+// As many as it takes to kill some: how fast that goes is the machine's affair, and ThreadSanitizer's.
 TEST_P(SurvivingStormTest, LosesNothing) {
-  const toll t = rage_on(GetParam(), 1300ms);
-  EXPECT_GT(t.kills, 20u);
-  // Where nothing is kept, each message takes two processes that run.
-  EXPECT_GT(t.received, GetParam() == "rendezvous_ring" ? 20u : 1000u);
-  EXPECT_EQ(t.sum.describe(), "");
-  EXPECT_TRUE(t.hung.empty()) << t.hung.front();
+  std::uint64_t kills = 0;
+  std::uint64_t received = 0;
+  while (kills < 20 || received < 20) {
+    const toll t = rage_on(GetParam(), 1300ms);
+    ASSERT_EQ(t.sum.describe(), "");
+    ASSERT_TRUE(t.hung.empty()) << t.hung.front();
+    kills += t.kills;
+    received += t.received;
+  }
 }
 
 std::string ring_name(const testing::TestParamInfo<std::string_view>& info) { return std::string(info.param); }
