@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -974,6 +975,31 @@ TEST_F(DroppingRendezvousTest, WhatADeadReceiverWasPassedIsGone) {
   auto last = attach(segment_);
   EXPECT_EQ(ring.try_pop(m), status::empty);
   EXPECT_EQ(segment_.recovered().messages_dropped, 2u);
+}
+
+template <std::size_t Bytes>
+void expect_copied() {
+  struct sized {
+    std::array<unsigned char, Bytes> bytes;
+  };
+  sized in{};
+  std::iota(in.bytes.begin(), in.bytes.end(), static_cast<unsigned char>(1));
+  native::plain<sized> place;
+  place.write(in);
+  sized out{};
+  place.read(out);
+  EXPECT_EQ(out.bytes, in.bytes) << Bytes;
+}
+
+// At the edges of the sizes that are copied in pieces, and with a rest.
+TEST(NativePlain, IsCopiedWholeWhateverItsSize) {
+  expect_copied<1>();
+  expect_copied<256>();
+  expect_copied<257>();
+  expect_copied<320>();
+  expect_copied<447>();
+  expect_copied<512>();
+  expect_copied<513>();
 }
 
 }  // namespace

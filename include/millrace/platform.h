@@ -93,10 +93,10 @@ struct native {
     // such a copy in pieces takes in all. Of more, neither was the better for all rings (bench/NOTES.md).
     static void copy(std::byte* to, const std::byte* from) noexcept {
       constexpr std::size_t piece = sizeof(T) > 256 && sizeof(T) <= 512 ? 64 : sizeof(T);
-      for (std::size_t i = 0; i != sizeof(T) / piece * piece; i += piece) std::memcpy(to + i, from + i, piece);
-      if constexpr (sizeof(T) % piece != 0) {
-        std::memcpy(to + sizeof(T) / piece * piece, from + sizeof(T) / piece * piece, sizeof(T) % piece);
-      }
+      constexpr std::size_t rest = sizeof(T) % piece;
+      constexpr std::size_t whole = sizeof(T) - rest;
+      for (std::size_t i = 0; i != whole; i += piece) std::memcpy(to + i, from + i, piece);
+      if constexpr (rest != 0) std::memcpy(to + whole, from + whole, rest);
     }
 
     alignas(T) std::byte bytes_[sizeof(T)];
