@@ -534,6 +534,23 @@ TEST_F(mpmc, AnOrphanInAnothersSlot) {
   EXPECT_EQ(ring().try_pop(m), status::redelivered);
 }
 
+// Of a closed ring a message that seems to be in somebody's hands is waited for; what cannot be, is not.
+TEST_F(mpmc, AMessageThatNobodyHasInHand) {
+  const auto before = words();
+  tick m{};
+  ASSERT_EQ(ring().push(m), status::ok);
+  std::size_t slot = ring_offset({capacity, 4}) / 8;
+  while (slot != before.size() && !(before[slot] == 0 && at(slot) == 1u << 12)) ++slot;
+  ASSERT_NE(slot, before.size());
+  ASSERT_EQ(ring().pop(m), status::ok);
+  ring().close();
+  at(slot) = 1u << 12;
+  EXPECT_EQ(ring().try_pop(m), status::busy);
+  EXPECT_EQ(ring().pop_for(m, std::chrono::milliseconds(1)), status::timed_out);
+  at(slot) = 77u << 14 | 1u << 12;
+  EXPECT_EQ(ring().pop(m), status::closed);
+}
+
 // A lock word that names a living member is nobody's to take: it may be stopped. In a
 // child, which can be given up.
 template <class R>
@@ -573,7 +590,7 @@ TEST(RendezvousRing, WordsThatContradictOneAnother) {
                 auto segment = shared_ring<rendezvous_ring<tick>>::create(location::anonymous(), {0, 4, 0600});
                 auto ring = segment->attach();
                 auto* const words = static_cast<std::uint64_t*>(segment->memory().base());
-                const std::size_t stands = (ring_offset(shape) + line_bytes) / 8;
+                const std::size_t stands = (ring_offset(shape) + 2 * line_bytes) / 8;
                 constexpr std::size_t one = 3;  // words a stand: offer, ask, event
                 tick m{};
                 const auto pushes = [&](status said, std::uint64_t word) {
@@ -606,6 +623,10 @@ TEST(RendezvousRing, WordsThatContradictOneAnother) {
                 words[stands + one + 1] = 4;
                 pushes(status::corrupt, 4);
                 pops(status::corrupt, 4);
+                ring->close();
+                words[stands + one + 1] = 2;  // passed a message, it seems, which is waited for
+                EXPECT_EQ(ring->try_pop(m), status::busy);
+                EXPECT_EQ(ring->pop_for(m, std::chrono::milliseconds(1)), status::timed_out);
                 return !testing::Test::HasFailure();
               }).succeeded());
 }

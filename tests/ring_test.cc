@@ -607,6 +607,28 @@ TYPED_TEST(InPlaceTest, KilledBeforeItsReleaseItLeavesTheMessageToAnother) {
   EXPECT_TRUE(found->whole());
 }
 
+// Closed is said when nothing can come back: not while a message is in somebody's hands.
+TYPED_TEST(InPlaceTest, WhatOneHoldsComesBeforeTheEnd) {
+  auto segment = this->make(2);
+  auto ring = this->attach(segment);
+  ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
+  child victim = this->held_by(segment, [this](auto& theirs) {
+    const auto found = theirs.peek();
+    if (found->number == 7) this->until_killed();
+  });
+  ring.close();
+  std::array<letter, 2> m;
+  if (this->skips) {
+    EXPECT_EQ(ring.try_pop(m[0]), status::busy);
+    EXPECT_EQ(ring.try_pop_n(m), (batch_result{status::busy, 0}));
+    EXPECT_EQ(ring.peek_for(1ms).why(), status::timed_out);
+  }
+  this->kill(victim);
+  EXPECT_EQ(ring.pop(m[0]), this->skips ? status::redelivered : status::ok);
+  EXPECT_EQ(m[0].number, 7u);
+  EXPECT_EQ(ring.pop(m[0]), status::closed);
+}
+
 // Peeked at anew, and killed again: it is still there for the next.
 TYPED_TEST(InPlaceTest, ARedeliveredOneIsRedeliveredAgain) {
   auto segment = this->make(2);
@@ -697,6 +719,27 @@ TEST(MpmcRing, ASlotInHandIsBusyAndItsWithdrawalWakesWhoWaits) {
   ASSERT_EQ(other.try_push(letter::make(0, 8)), status::ok);
   ASSERT_TRUE(reached([&] { return there->load() && asleep(sleeper.pid()); }));
   slot.reset();
+  EXPECT_TRUE(sleeper.succeeded());
+}
+
+TEST(MpmcRing, TheLastReleaseWakesWhoWaitsForTheEnd) {
+  auto segment = *shared_ring<mpmc_ring<letter>>::create(location::anonymous(), {.capacity = 4, .members = 4});
+  auto ring = *segment.attach();
+  ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
+  ASSERT_EQ(ring.try_push(letter::make(0, 8)), status::ok);
+  shared<std::atomic<bool>> drained;
+  const auto drain = [&] {
+    const auto mine = segment.attach();
+    letter got;
+    if (mine->pop(got) != status::ok || got.number != 8) return false;
+    *drained = true;
+    return mine->pop(got) == status::closed;
+  };
+  auto found = ring.peek();
+  ring.close();
+  child sleeper(drain);
+  ASSERT_TRUE(reached([&] { return drained->load() && asleep(sleeper.pid()); }));
+  found.release();
   EXPECT_TRUE(sleeper.succeeded());
 }
 

@@ -248,7 +248,8 @@ class byte_channel : private channel<frame, byte_ring<>> {
     peeked peek_until(deadline until) noexcept { return {*this, receiving_end::peek_until(until)}; }
 
     // for (std::span<const std::byte> m : receiver): each message in place, until the next step,
-    // waiting for it, until there is none to come.
+    // waiting for it, until there is none to come. (Others come to that end when this one has let
+    // go of the last: the loop is no place to wait for them.)
     class iterator {
      public:
       using iterator_concept = std::input_iterator_tag;

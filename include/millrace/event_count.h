@@ -60,6 +60,12 @@ class event_count {
   // behind the same flag; it costs the next notifier one needless wake.
   void cancel(key) noexcept {}
 
+  // Whether nobody has been notified since `prepare`: it need not be done again.
+  bool stands(key k) const noexcept {
+    // relaxed: who misses a notifier's new epoch has fenced before, and is seen by it (E2).
+    return (k & sleepers) != 0 && word_.load(std::memory_order_relaxed) == k;
+  }
+
   // Sleeps until a notification after `prepare`, or the deadline. May return
   // `woken` for no reason: look again.
   wait_result wait(key k, deadline until) noexcept { return Platform::wait(word_, k, until); }
@@ -71,6 +77,12 @@ class event_count {
     const std::uint32_t now = word_.load(std::memory_order_relaxed);
     if ((now & sleepers) != 0) [[unlikely]]
       wake(now);
+  }
+
+  // Whether `notify` would wake anybody: for one that has more to do then.
+  bool has_sleepers() const noexcept {
+    Platform::light_fence();
+    return (word_.load(std::memory_order_relaxed) & sleepers) != 0;  // relaxed: as above
   }
 
   // For a notifier that was killed: wakes all, also those for whom it had begun to.

@@ -34,8 +34,9 @@ namespace millrace {
 // While one lives, its handle makes no other push, pop, reserve or peek, and is neither moved
 // nor destroyed; any other handle may do what it likes (spsc: on the other side; on this one
 // the role is this handle's). Others find the slot in this
-// member's hands: `busy` where it is the next (mpmc), or full and empty as before
-// (spsc). So they wait for whoever holds one for long, or is stopped. In mpmc_ring, while a
+// member's hands: `busy` where it is the next, or the last before `closed` (mpmc), or full and
+// empty as before (spsc). So they wait for whoever holds one for long, or is stopped; and who waits
+// for other receivers to end, lets go of its message first. In mpmc_ring, while a
 // *redelivered* one is peeked at, pops that find nothing else say `busy`, too.
 // In a child of fork, which has its parent's objects and not its place, all these do nothing.
 //

@@ -35,7 +35,7 @@ struct ring_description {
 // Written once, before anyone else can see the segment; read once by each opener,
 // who copies the geometry and never looks again.
 struct alignas(line_bytes) ring_header {
-  static constexpr std::uint32_t current_version = 6;
+  static constexpr std::uint32_t current_version = 7;
 
   std::uint32_t version;
   std::uint32_t header_bytes;  // differs between ABIs

@@ -62,7 +62,7 @@ namespace millrace {
 //     read puts the claim that it saw before the second). `full` mirrors it;
 //     tail is then read once more, since a close after that instant may be missed
 //     and one before it may not. `busy`: somebody had claimed the slot that comes
-//     next and not published it, or did so while we looked.
+//     next and not published it, or did so while we looked; or, of a closed ring, M8.
 //
 //  M5 Recovery: a slot's holder is looked up, *then* found dead, and then the slot's
 //     word is changed by a CAS from what it was before. Had the claim been settled
@@ -76,7 +76,14 @@ namespace millrace {
 //     that is dead; it counts its changes, so that no CAS is fooled.
 //  M7 Whatever the words hold, a call ends: each further round of a loop here is owed
 //     to a change by another member, or to a death newly reported, or clears one of
-//     at most N skipped slots; and recovery goes round the slots once.
+//     at most N skipped slots; and recovery, and each handle's first pop at the end, go round
+//     the slots once.
+//  M8 `closed` of a pop means drained: head stands at the closed tail, and, where dead hands' messages
+//     are redelivered, no slot is full or an orphan: nobody's death can bring a message back. A pop
+//     that finds such a slot says `busy`. It sleeps on not_empty, and those who free slots notify
+//     not_full; so it announces itself there, too, and whoever finds somebody announced there
+//     notifies not_full and then not_empty. For who takes an announcement away does it for all
+//     that free slots later and don't see it.
 //
 // Progress: lock-free, except that a member stopped between claim and
 // publication makes the others see `busy` at its slot when they get there. If it is
@@ -147,8 +154,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     return c.why == status::ok ? put(c, m) : look_and_push(m);
   }
 
-  // Never blocks. `closed` only when every message pushed before the close has
-  // been claimed by a consumer.
+  // Never blocks. `closed` only when every message pushed before the close has been taken (M8).
   status try_pop(T& m) noexcept {
     const claim c = continue_run(side::consumers, pops_, full_state, 1);
     return c.why == status::ok ? take(c, m) : look_and_pop(m);
@@ -176,7 +182,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     }
     release(*c.first, c.from, m[0]);
     for (std::uint64_t i = 1; i != c.count; ++i) release(at(position(c.from) + i), next_end(c.from, i), m[i]);
-    at_.shared->not_full.notify();
+    tell_of_room();
     return {status::ok, c.count};
   }
 
@@ -191,16 +197,15 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   }
 
   void alarm() noexcept {
+    at_.shared->not_full.alarm();  // first: M8
     at_.shared->not_empty.alarm();
-    at_.shared->not_full.alarm();
   }
 
   // No push claims a slot after this; pops drain what was claimed before, then
   // say closed. Wakes everyone. Idempotent; anybody may call it.
   void close() noexcept {
     at_.shared->tail.fetch_or(closed_flag, std::memory_order_seq_cst);
-    at_.shared->not_empty.notify();
-    at_.shared->not_full.notify();
+    tell_all();
   }
 
   std::uint64_t capacity() const noexcept { return mask_ + 1; }
@@ -489,7 +494,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
 
   status take(const claim& c, T& m) noexcept {
     release(*c.first, c.from, m);
-    at_.shared->not_full.notify();
+    tell_of_room();
     return status::ok;
   }
 
@@ -513,7 +518,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     const word p = position(h);
     if (!claim_from(side::consumers, h, 1)) return;
     at(p).state.store(freed(h), std::memory_order_release);
-    at_.shared->not_full.notify();
+    tell_of_room();
   }
 
   // Settles the claims of all who are dead (M5).
@@ -594,10 +599,17 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     return c.why;
   }
 
-  // An orphan, and with it the redeliverer's lock; or `why` there is none.
+  // An orphan, and with it the redeliverer's lock; or why there is none: `why`, or, of a closed
+  // ring that is not drained yet, `busy`.
   in_hand claim_orphan(status why) noexcept {
+    if (!redelivers_) return {{why}};
+    if (why == status::closed && !drained()) {
+      // Whoever frees a slot behind the second look sees the announcement (M8; event_count E2).
+      if (!at_.shared->not_full.stands(announced_)) announced_ = at_.shared->not_full.prepare();
+      if (!drained()) why = status::busy;
+    }
     const std::uint32_t deaths = all_.deaths();
-    if (!redelivers_ || deaths == redelivered_) return {{why}};
+    if (deaths == redelivered_) return {{why}};
     recover();
     // acquire: pairs with the other's CAS, so that its life is looked at and not that of
     // a dead member before it in its place (roster R3); and with its unlocking: the
@@ -625,10 +637,36 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     return {{why}};
   }
 
+  // Of a closed ring whose messages have all been claimed: whether they have been taken (M8). Goes
+  // on where it left off, as no slot is filled any more.
+  bool drained() noexcept {
+    // relaxed: this call has read it, and it moves no more.
+    const word end = position(at_.shared->head.load(std::memory_order_relaxed));
+    for (; drained_ != capacity(); ++drained_) {
+      const word p = (end - 1 - drained_) & position_mask;
+      // relaxed: what filled it comes before the claim that moved head past it, which this
+      // call has seen (acquire); the message is not read.
+      const word w = at(p).state.load(std::memory_order_relaxed);
+      if (stage(w) == stage_of(p, full_state) || stage(w) == stage_of(p, orphan_state)) return false;
+    }
+    return true;
+  }
+
+  // After a slot has been freed.
+  void tell_of_room() noexcept {
+    if (at_.shared->not_full.has_sleepers()) [[unlikely]]
+      tell_all();
+  }
+
+  // In this order: M8. Apart, so that those who find nobody asleep save no registers for it.
+  [[gnu::noinline]] void tell_all() noexcept {
+    at_.shared->not_full.notify();
+    at_.shared->not_empty.notify();
+  }
+
   void end_redelivery(word lock) noexcept {
     at_.shared->redeliverer.store(next_redeliverer(lock, nobody), std::memory_order_release);
-    at_.shared->not_full.notify();
-    at_.shared->not_empty.notify();  // those who were told busy
+    tell_all();  // also those who were told busy
   }
 
   // In place: what try_push and try_pop do, in two halves.
@@ -655,8 +693,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     slot& s = *c.first;
     s.payload.end_write();
     s.state.store(published(c.from, skipped_state), std::memory_order_release);
-    at_.shared->not_empty.notify();  // those who were told busy
-    at_.shared->not_full.notify();   // a push that needs it may have it
+    tell_all();  // a push that needs it may have it; pops were told busy
   }
   void done(const in_hand& c) noexcept {
     slot& s = *c.first;
@@ -666,7 +703,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       all_.count(recovery::message_redelivered);
       end_redelivery(c.lock);
     }
-    at_.shared->not_full.notify();
+    tell_of_room();
   }
 
   static constexpr word redeliverer_of(word w) noexcept { return w & ((word{1} << redeliverer_bits) - 1); }
@@ -686,6 +723,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   std::uint32_t heard_ = 0;        // deaths whose claims are settled, as far as this handle knows
   word next_orphan_ = 0;           // the slot to look at first
   std::uint32_t redelivered_ = 0;  // deaths that have left no orphan, likewise
+  std::uint64_t drained_ = 0;      // slots before head that are empty for good, once the ring is closed
+  typename event_count<Platform>::key announced_ = 0;  // at not_full: M8
 };
 
 }  // namespace millrace

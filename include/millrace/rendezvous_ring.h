@@ -47,17 +47,23 @@ namespace millrace {
 //  Z5 A pop that waits looks for orphans once more whenever a death has been reported.
 //     Others' words need no second look: who comes sees them (Z1). Who looks again waits
 //     anew, behind those that have looked before it.
+//  Z6 `closed` of a pop means that nothing can come back: nobody has been passed a message that it
+//     has not taken, so that nobody's death leaves another. A pop that finds, under the lock, that
+//     somebody has, says `busy`, or waits on; and whoever then takes what it was passed tells all.
+//     (A Dekker: it knew of the close before it announced itself for that.)
 //
 // Each member sleeps on an event of its own, as it is served by name: if it is dead, or
 // dies before it has its message, that goes to the next.
 //
 // What a failed try means, exactly: `full`, nobody alive waits in a pop; `empty`, nobody
-// waits in a push, and nothing is left to be redelivered. `busy`: somebody held the lock.
+// waits in a push, and nothing is left to be redelivered. `busy`: somebody held the lock, or
+// (Z6) has been passed the last message before the close and not taken it.
 // Blocking calls wait for the lock, too, as in mutex_ring; no call waits for it after its
 // deadline, or to be told that its message has gone. A batch is so many calls one after the other: a push
 // meets a receiver for each message, a pop waits for the first message only.
 //
-// close: who waits is told closed, and whoever comes; only orphans are still delivered.
+// close: who waits is told closed, and whoever comes; only what has been passed is still
+// delivered, to whom it was or, if that one is killed, to another.
 //
 // A member that is stopped while it waits in a pop may be passed a message, which then waits
 // with it. A call costs a look at every place, so `members` should be no more than are needed.
@@ -138,7 +144,8 @@ class rendezvous_ring : public ring_calls<rendezvous_ring<T, Platform>, T, Platf
     for (;;) {
       if (!entered(shared_->mutex.lock_until(who_, until))) return take_back_ask(m, mine, status::timed_out);
       const meeting now = pop_now(m, mine);
-      if (now.why != status::empty) return leave(now);
+      if (!would_block(now.why)) return leave(now);
+      const bool ending = now.why == status::busy;
       mine = next_ticket();
       here().ask.store(mine, std::memory_order_relaxed);  // relaxed: the lock orders it
       shared_->mutex.unlock();
@@ -147,7 +154,7 @@ class rendezvous_ring : public ring_calls<rendezvous_ring<T, Platform>, T, Platf
         // acquire: pairs with commit_push.
         const word found = here().ask.load(std::memory_order_acquire);
         if (found != mine) return served(m, found, mine);
-        look_again = is_closed() || who_.all.deaths() != heard_;  // Z5
+        look_again = who_.all.deaths() != heard_ || (is_closed() && !(ending && under_way()));  // Z5, Z6
         return look_again ? status::ok : status::empty;
       });
       if (s == status::timed_out) return take_back_ask(m, mine, s);
@@ -169,7 +176,7 @@ class rendezvous_ring : public ring_calls<rendezvous_ring<T, Platform>, T, Platf
   void close() noexcept {
     // seq_cst: whoever locks after this has returned finds it set.
     shared_->closed.store(1, std::memory_order_seq_cst);
-    for (std::uint32_t m = 0; m != members_; ++m) stands_[m].event.notify();
+    notify_all();
   }
 
   void settle() noexcept {
@@ -222,8 +229,8 @@ class rendezvous_ring : public ring_calls<rendezvous_ring<T, Platform>, T, Platf
 
   struct control {
     alignas(line_bytes) robust_mutex<Platform> mutex;
-    atomic<word> ticket{0};           // the last one; written under the mutex
-    atomic<std::uint32_t> closed{0};  // written once, by anyone
+    atomic<word> ticket{0};                               // the last one; written under the mutex
+    alignas(line_bytes) atomic<std::uint32_t> closed{0};  // written once, by anyone; read at each call
   };
 
   static stand* stands_at(void* at) noexcept { return reinterpret_cast<stand*>(static_cast<control*>(at) + 1); }
@@ -241,6 +248,10 @@ class rendezvous_ring : public ring_calls<rendezvous_ring<T, Platform>, T, Platf
   stand& here() noexcept { return stands_[who_.me]; }
   atomic<word>& of(side s, std::uint32_t member) noexcept {
     return s == side::pushes ? stands_[member].offer : stands_[member].ask;
+  }
+
+  void notify_all() noexcept {
+    for (std::uint32_t m = 0; m != members_; ++m) stands_[m].event.notify();
   }
 
   bool is_closed() const noexcept {
@@ -291,7 +302,18 @@ class rendezvous_ring : public ring_calls<rendezvous_ring<T, Platform>, T, Platf
     }
     heard_ = who_.all.deaths();  // before the look (Z5)
     if (const status s = inherit(m); s != status::empty) return {s};
-    return is_closed() ? meeting{status::closed} : take(m);
+    if (!is_closed()) return take(m);
+    return {under_way() ? status::busy : status::closed};
+  }
+
+  // Whether somebody has been passed a message that may yet come back (Z6). An orphan that
+  // `inherit` has not met has been made since by the heir of one who died: that is reported soon.
+  bool under_way() const noexcept {
+    for (std::uint32_t m = 0; m != members_ && !drops_; ++m) {
+      const word state = state_of(get(stands_[m].ask));
+      if (state == passed || state == orphan) return true;
+    }
+    return false;
   }
 
   meeting take(T& m) noexcept {
@@ -377,7 +399,10 @@ class rendezvous_ring : public ring_calls<rendezvous_ring<T, Platform>, T, Platf
   // This member's ask has become `found`: only a push changes it while it waits.
   status served(T& m, word found, word mine) noexcept {
     const bool sound = found == next(mine, passed) && commit_pop(hands_[who_.me].passed, m, here().ask, found, idle);
-    return sound ? status::ok : status::corrupt;
+    if (!sound) return status::corrupt;
+    Platform::light_fence();  // the compiler must not look at the close before (Z6)
+    if (is_closed()) notify_all();
+    return status::ok;
   }
 
   // This member's offer, likewise: only a pop.

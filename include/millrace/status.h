@@ -23,7 +23,7 @@ enum class [[nodiscard]] status : std::uint8_t{
     redelivered,  // pop: done; the message had been in the hands of a consumer that was killed
     full,         // push: every slot held a message
     empty,        // pop: there was no message
-    busy,         // the slot (or lock) that comes next is in another member's hands
+    busy,         // the slot (or lock) that comes next, or the last before `closed`, is in another member's hands
     timed_out,    // the deadline passed first
     closed,       // push: the ring is closed; pop: it is closed and drained
     corrupt,      // somebody wrote into the segment what no member can have

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "verify/crash/campaign.h"
+#include "verify/crash/debuggable.h"
 
 namespace millrace::crash {
 namespace {

@@ -137,6 +137,28 @@ std::string file_and_line(const std::string& path) {
   asm volatile("");  // else it would have no effect, and not be called
 }
 
+bool can_stop_at_breakpoints() {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    ::raise(SIGTRAP);
+    operation_ends();
+    ::_exit(0);
+  }
+  int how = 0;
+  if (pid < 0 || ::waitpid(pid, &how, 0) != pid) return false;
+  bool stops = WIFSTOPPED(how) && set_breakpoints(pid, end_of_operation());
+  if (stops) {
+    ::ptrace(PTRACE_CONT, pid, nullptr, nullptr);
+    stops = ::waitpid(pid, &how, 0) == pid && WIFSTOPPED(how) && instruction(pid) == end_of_operation();
+  }
+  if (WIFSTOPPED(how)) {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  }
+  return stops;
+}
+
 void await_mark(pid_t pid) {
   if (stop_awake(pid, [] {}) != stop::trapped) throw std::runtime_error("the process to be traced did not begin");
 }

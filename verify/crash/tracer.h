@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "verify/crash/onlooker.h"
@@ -43,6 +44,15 @@ enum class arrival : std::uint8_t {
 
 // What to do so that the process wakes up. Called once each time that it sleeps.
 using waker = std::function<void()>;
+
+// Whether this machine's processor stops a process at a breakpoint. There are virtual machines
+// whose processor takes one and runs past it; nor does it always stop after a single step. On
+// such no process can be brought to an instruction.
+bool can_stop_at_breakpoints();
+inline constexpr std::string_view cannot_stop =
+    "this machine's processor runs past its breakpoints, as those of some virtual machines do: no process can be "
+    "brought "
+    "to an instruction here";
 
 // The process `pid` is our child, asked us to trace it, and is about to run into
 // an int3: waits until it has. Its operation ends where it calls `operation_ends`.

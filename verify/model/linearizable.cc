@@ -129,7 +129,7 @@ class search {
       case action::pop:
         q.skip();
         if (c.said == status::empty) return (q.size == 0 && !q.closed) || excused(i);
-        if (c.said == status::closed) return q.size == 0 && q.closed;
+        if (c.said == status::closed) return q.size == 0 && q.closed && (q.dead_hands == 0 || promise_.drops);
         if (!q.starts_with(ids)) return false;
         q.pop(c.count);
         q.skip();
@@ -242,7 +242,7 @@ class meeting_search {
       case status::timed_out:
         return from(with(now, i));
       case status::closed:
-        return now.closed && from(with(now, i));
+        return now.closed && (c.what == action::push || now.dead_hands == 0 || promise_.drops) && from(with(now, i));
       case status::full:
         return now.asks_left == 0 && !now.closed && from(with(now, i));
       case status::empty:

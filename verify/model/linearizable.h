@@ -58,7 +58,7 @@ struct promise {
 
 // Where callers were killed: a push that did not happen may hold a place until pops
 // come to it; a pop that did not happen may have kept a message in its hands, which
-// then leaves by a pop that says `redelivered`, out of turn.
+// then leaves by a pop that says `redelivered`, out of turn, and before any that says `closed`.
 
 // Searches for an order of the calls, consistent with `p`, in which each does to
 // a FIFO queue of `capacity` that holds `before` what it says it did, and which

@@ -161,6 +161,15 @@ TEST(LinearizableTest, WhatAKilledPopperHadInItsHandsIsRedeliveredOnce) {
   EXPECT_FALSE(holds(with({second}), exact)) << "lost";
   EXPECT_FALSE(holds(with({second, late, made(1, action::pop, 10, 11, status::redelivered, {1})}), exact)) << "twice";
   EXPECT_FALSE(holds(with({made(1, action::pop, 6, 7, status::redelivered, {2})}), exact, {1})) << "nobody held it";
+
+  const call close = made(1, action::close, 8, 9, status::ok);
+  const call end = made(1, action::pop, 12, 13, status::closed);
+  EXPECT_TRUE(holds(with({second, close, made(1, action::pop, 10, 11, status::redelivered, {1}), end}), exact));
+  EXPECT_FALSE(holds(with({second, close, end, made(1, action::pop, 14, 15, status::redelivered, {1})}), exact))
+      << "it comes after the end";
+  promise dropping = exact;
+  dropping.drops = true;
+  EXPECT_TRUE(holds(with({second, close, end}), dropping));
 }
 
 // Each call knows that the other had begun.

@@ -186,11 +186,18 @@ std::vector<scenario_text> meeting_the_dead() {
       {safety, "lingering_popper", 0, 0, 0, "lingering pop~ | push~ push? pop?", {some}, true},
       {safety, "pushers_heir", 0, 0, 0, "mortal push~ heir pop~ push~ | pop~ push~", {some}},
       {safety, "poppers_heir", 0, 0, 0, "mortal pop~ heir push~ pop~ | push~ pop~ pop?", {some}},
+      // Nothing comes back once a pop has said closed.
+      {safety, "popper_killed_at_the_end", 0, 0, 0, "push~ close pop? pop? | mortal pop~", {some}},
+      {safety, "heir_at_the_end", 0, 0, 0, "push~ close pop? pop? | mortal pop~ heir pop?", {some}},
       {safety, "poppers_heir_dropping", 0, 0, 0, "mortal pop~ heir push~ pop? | push~ pop~", {some}, false, true},
 
       {liveness, "pusher_killed", 0, 0, 0, "mortal push | push close | pop pop", {some}},
       {liveness, "popper_killed", 0, 0, 0, "mortal pop | pop close | push push", {some}},
       {liveness, "two_in_dead_hands", 0, 0, 0, "pop | pop", {preemptions(1)}, false, false, 2},
+      // Who waits for the end is told when what was passed has been taken.
+      {liveness, "end_beside_a_meeting", 0, 0, 0, "pop | push close pop", {preemptions(1), some}},
+      {liveness, "end_beside_meetings", 0, 0, 0, "pop pop | pop | push push close", {some}},
+      {liveness, "end_beside_a_death", 0, 0, 0, "mortal pop | push~ close pop pop", {some}},
   };
 }
 

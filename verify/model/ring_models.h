@@ -221,6 +221,8 @@ inline std::vector<scenario_text> killed(bool lock_free) {
       {safety, "redeliverers_heir", 2, 1, 2, "mortal pop? | mortal pop? pop? heir pop? | pop? pop?", {some}, true},
       {safety, "one_of_two_poppers_killed", 2, 1, 2, "mortal pop? | pop? | pop? pop? pop?", {some}, true},
       {safety, "popper_killed_dropping", 2, 1, 2, "mortal pop? pop? | pop? push? push?", {some}, false, true},
+      // Nothing comes back once a pop has said closed.
+      {safety, "popper_killed_at_the_end", 2, 1, 1, "mortal pop? | close pop? pop?", {within(2)}},
       // Two look who is dead, one after the other: what the first notes, the second reads.
       {safety, "pusher_killed_behind_another", 2, 1, 0, "push? | mortal push? | pop? | pop?", {some}},
 
