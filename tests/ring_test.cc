@@ -729,7 +729,7 @@ TEST(MpmcRing, TheLastReleaseWakesWhoWaitsForTheEnd) {
   ASSERT_EQ(ring.try_push(letter::make(0, 8)), status::ok);
   shared<std::atomic<bool>> drained;
   const auto drain = [&] {
-    const auto mine = segment.attach();
+    auto mine = segment.attach();
     letter got;
     if (mine->pop(got) != status::ok || got.number != 8) return false;
     *drained = true;
