@@ -725,8 +725,8 @@ TEST(MpmcRing, ASlotInHandIsBusyAndItsWithdrawalWakesWhoWaits) {
 TEST(MpmcRing, TheLastReleaseWakesWhoWaitsForTheEnd) {
   auto segment = *shared_ring<mpmc_ring<letter>>::create(location::anonymous(), {.capacity = 4, .members = 4});
   auto ring = *segment.attach();
-  ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
-  ASSERT_EQ(ring.try_push(letter::make(0, 8)), status::ok);
+  auto other = *segment.attach();
+  for (const std::uint64_t number : {6u, 7u, 8u}) ASSERT_EQ(ring.try_push(letter::make(0, number)), status::ok);
   shared<std::atomic<bool>> drained;
   const auto drain = [&] {
     auto mine = segment.attach();
@@ -735,12 +735,15 @@ TEST(MpmcRing, TheLastReleaseWakesWhoWaitsForTheEnd) {
     *drained = true;
     return mine->pop(got) == status::closed;
   };
-  auto found = ring.peek();
+  auto first = ring.peek();
+  auto last = other.peek();
   ring.close();
   child sleeper(drain);
   ASSERT_TRUE(reached([&] { return drained->load() && asleep(sleeper.pid()); }));
-  found.release();
-  EXPECT_TRUE(sleeper.succeeded());
+  first.release();  // which wakes it before it returns
+  ASSERT_TRUE(reached([&] { return asleep(sleeper.pid()); }));
+  last.release();
+  EXPECT_TRUE(sleeper.succeeded(8s)) << "after ten it looks again by itself";
 }
 
 // 2^50 messages are more than a test can push: it writes the words, as mpmc_ring.h

@@ -28,7 +28,6 @@ inline constexpr source_mutant source_mutants[] = {
     // event_count.h
     {"event_count.h", "word_.fetch_or(", "sleepers", "0u"},
     {"event_count.h", "void notify()", "(now & sleepers) != 0", "false"},
-    {"event_count.h", "bool stands(", "word_.load(std::memory_order_relaxed) == k", "true"},
     {"event_count.h", "bool has_sleepers()", "(word_.load(std::memory_order_relaxed) & sleepers) != 0", "false"},
     {"event_count.h", "(now & ~sleepers) + ", "epoch_step", "0u"},
     {"event_count.h", "(now & ~sleepers) + ", "epoch_step", "1u"},
