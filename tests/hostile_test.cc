@@ -484,7 +484,16 @@ TEST(SpscRing, ComesBackFromAHeadPastAllOthers) {
   EXPECT_EQ(ring.try_pop(m), status::empty);
 }
 
-using mpmc = CorruptTest<mpmc_ring<tick>>;
+class mpmc : public CorruptTest<mpmc_ring<tick>> {
+ protected:
+  // Which word is that of the slot of position 0, empty before and full now.
+  template <class Words>
+  std::size_t filled_since(const Words& before) {
+    std::size_t slot = ring_offset({capacity, 4}) / 8;
+    while (slot != before.size() && !(before[slot] == 0 && at(slot) == 1u << 12)) ++slot;
+    return slot;
+  }
+};
 TEST_F(mpmc, ASlotOfAnotherLap) {
   tick m{};
   ASSERT_EQ(ring().push(m), status::ok);
@@ -524,8 +533,7 @@ TEST_F(mpmc, AnOrphanInAnothersSlot) {
   const auto before = words();
   tick m{};
   ASSERT_EQ(ring().push(m), status::ok);
-  std::size_t slot = ring_offset({capacity, 4}) / 8;
-  while (slot != before.size() && !(before[slot] == 0 && at(slot) == 1u << 12)) ++slot;
+  const std::size_t slot = filled_since(before);
   ASSERT_NE(slot, before.size());
   at(slot) = 1u << 14 | 3u << 12;
   EXPECT_EQ(ring().try_pop(m), status::corrupt);
@@ -539,8 +547,7 @@ TEST_F(mpmc, AMessageThatNobodyHasInHand) {
   const auto before = words();
   tick m{};
   ASSERT_EQ(ring().push(m), status::ok);
-  std::size_t slot = ring_offset({capacity, 4}) / 8;
-  while (slot != before.size() && !(before[slot] == 0 && at(slot) == 1u << 12)) ++slot;
+  const std::size_t slot = filled_since(before);
   ASSERT_NE(slot, before.size());
   ASSERT_EQ(ring().pop(m), status::ok);
   ring().close();

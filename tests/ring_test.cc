@@ -448,6 +448,12 @@ class InPlaceTest : public RingTest<R> {
     *held_ = true;
     for (;;) ::pause();
   }
+  child peeking_at_7(shared_ring<R>& segment) {
+    return held_by(segment, [this](auto& theirs) {
+      const auto found = theirs.peek();
+      if (found && found->number == 7) until_killed();
+    });
+  }
   static void kill(child& c) {
     ::kill(c.pid(), SIGKILL);
     EXPECT_FALSE(c.succeeded());
@@ -592,10 +598,7 @@ TYPED_TEST(InPlaceTest, KilledBeforeItsReleaseItLeavesTheMessageToAnother) {
   auto segment = this->make(2);
   auto ring = this->attach(segment);
   ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
-  child victim = this->held_by(segment, [this](auto& theirs) {
-    const auto found = theirs.peek();
-    if (found->number == 7) this->until_killed();
-  });
+  child victim = this->peeking_at_7(segment);
   if (this->skips) {
     EXPECT_EQ(ring.peek_for(1ms).why(), status::timed_out);
   }
@@ -612,10 +615,7 @@ TYPED_TEST(InPlaceTest, WhatOneHoldsComesBeforeTheEnd) {
   auto segment = this->make(2);
   auto ring = this->attach(segment);
   ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
-  child victim = this->held_by(segment, [this](auto& theirs) {
-    const auto found = theirs.peek();
-    if (found->number == 7) this->until_killed();
-  });
+  child victim = this->peeking_at_7(segment);
   ring.close();
   std::array<letter, 2> m;
   if (this->skips) {
@@ -635,10 +635,7 @@ TYPED_TEST(InPlaceTest, ARedeliveredOneIsRedeliveredAgain) {
   auto ring = this->attach(segment);
   ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
   for (int i = 0; i != 3; ++i) {
-    child victim = this->held_by(segment, [this](auto& theirs) {
-      const auto found = theirs.peek();
-      if (found && found->number == 7) this->until_killed();
-    });
+    child victim = this->peeking_at_7(segment);
     this->kill(victim);
   }
   {
@@ -656,10 +653,7 @@ TYPED_TEST(InPlaceTest, WhereTheRingDropsSoDoesADeathInPeek) {
   auto segment = *shared_ring<TypeParam>::create(location::anonymous(), {.capacity = 2, .on_death = delivery::drop});
   auto ring = this->attach(segment);
   ASSERT_EQ(ring.try_push(letter::make(0, 7)), status::ok);
-  child victim = this->held_by(segment, [this](auto& theirs) {
-    const auto found = theirs.peek();
-    if (found->number == 7) this->until_killed();
-  });
+  child victim = this->peeking_at_7(segment);
   this->kill(victim);
   ASSERT_EQ(ring.push(letter::make(0, 8)), status::ok);
   const auto found = ring.peek();
