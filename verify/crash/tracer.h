@@ -51,8 +51,7 @@ using waker = std::function<void()>;
 bool can_stop_at_breakpoints();
 inline constexpr std::string_view cannot_stop =
     "this machine's processor runs past its breakpoints, as those of some virtual machines do: no process can be "
-    "brought "
-    "to an instruction here";
+    "brought to an instruction here";
 
 // The process `pid` is our child, asked us to trace it, and is about to run into
 // an int3: waits until it has. Its operation ends where it calls `operation_ends`.
