@@ -174,10 +174,9 @@ class operative {
   std::unique_ptr<seat> second_;
 };
 
-[[noreturn]] void act(const workplace& at, mailbox& mail, pid_t director, bool traced) {
+[[noreturn]] void act(const workplace& at, mailbox& mail, pid_t director) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != director) ::_exit(1);  // it died before the call
-  if (traced) ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
   operative me(at, mail);
   for (std::uint32_t turn = 0;; turn += 2) {
     while (mail.turn.load(std::memory_order_acquire) == turn) futex_wait(mail.turn, turn, deadline::never());
@@ -205,7 +204,12 @@ actor::actor(std::string_view name, const workplace& at, mailbox& mail, bool tra
   const pid_t director = ::getpid();
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error(std::string("cannot fork: ") + std::strerror(errno));
-  if (pid_ == 0) act(at, mail, director, traced);
+  if (pid_ == 0) act(at, mail, director);
+  if (traced && ::ptrace(PTRACE_SEIZE, pid_, nullptr, nullptr) != 0) {
+    const int why = errno;
+    die();
+    throw std::runtime_error(std::string("cannot trace a child: ") + std::strerror(why));
+  }
 }
 
 actor::~actor() { die(); }
@@ -232,7 +236,7 @@ bool actor::finish(std::chrono::milliseconds within) {
 pid_t actor::halt_keeper() { return keeper_ = crash::halt_keeper(pid_); }
 
 bool actor::leave_stopped(std::chrono::milliseconds within) {
-  const bool stopped = crash::leave_stopped(pid_, keeper_, within);
+  const bool stopped = crash::leave_stopped(pid_, keeper_ > 0 ? keeper_ : pid_, within);
   if (stopped) keeper_ = -1;
   return stopped;
 }

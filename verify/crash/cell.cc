@@ -189,7 +189,7 @@ class scene {
       : c_(c), in_(in), members_(places(c, in.crowded)), at_(prepare_place(c)), old_("the survivor", at_, mail_[0]) {
     books_.senders.resize(5);
     books_.received.resize(5);
-    victim_.emplace("the victim", at_, mail_[1], true);
+    victim_.emplace("the victim", at_, mail_[1], !c_.what->by_keeper);
     if (c_.what->creates()) return;
     come(old_, survivors);
     if (c_.from != state::run) go_round();

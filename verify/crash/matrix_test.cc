@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "verify/crash/campaign.h"
-#include "verify/crash/debuggable.h"
 
 namespace millrace::crash {
 namespace {

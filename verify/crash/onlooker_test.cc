@@ -19,7 +19,6 @@
 #include <vector>
 
 #include "verify/crash/actor.h"
-#include "verify/crash/debuggable.h"
 #include "verify/crash/tracer.h"
 
 namespace millrace::crash {

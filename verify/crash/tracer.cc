@@ -2,7 +2,9 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
@@ -21,6 +23,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -58,35 +61,176 @@ class metronome {
 
 enum class stop : std::uint8_t { trapped, asleep, hung };
 
+std::uintptr_t instruction(pid_t pid) {
+  return static_cast<std::uintptr_t>(::ptrace(PTRACE_PEEKUSER, pid, offsetof(user, regs.rip), nullptr));
+}
+long text_at(pid_t pid, std::uintptr_t at) { return ::ptrace(PTRACE_PEEKTEXT, pid, at, nullptr); }
+
+std::uintptr_t end_of_operation() { return reinterpret_cast<std::uintptr_t>(&operation_ends); }
+
+std::vector<pid_t> threads(pid_t pid) {
+  std::vector<pid_t> all;
+  std::error_code gone;
+  for (std::filesystem::directory_iterator i(fmt::format("/proc/{}/task", pid), gone), end; i != end;
+       i.increment(gone)) {
+    all.push_back(std::stoi(i->path().filename()));
+  }
+  return all;
+}
+
+// A thread's way to an instruction, at full speed. The breakpoints are int3s in the text, which the
+// processor obeys on any machine, and which the process's other threads run into as well: these are traced
+// meanwhile, and helped over. While one is, the thread itself may slip by. Then it comes to the
+// operation's end, as if it had taken another way than when it was recorded.
+class sprint {
+ public:
+  sprint(pid_t pid, std::uintptr_t to)
+      : pid_(pid),
+        text_(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDWR | O_CLOEXEC)),
+        traps_{breakpoint{.at = to}, breakpoint{.at = end_of_operation()}} {
+    if (text_ < 0) throw std::runtime_error(std::string("cannot open a process's memory: ") + std::strerror(errno));
+    for (breakpoint& b : traps_) b.was = static_cast<std::uint8_t>(text_at(pid, b.at));
+    for (const pid_t other : others()) ::ptrace(PTRACE_SEIZE, other, nullptr, nullptr);
+    ::ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_TRACECLONE);
+    for (const breakpoint& b : traps_) set(b);
+  }
+  sprint(const sprint&) = delete;
+  sprint& operator=(const sprint&) = delete;
+  ~sprint() {
+    for (const breakpoint& b : traps_) lift(b);  // they would kill whoever goes on
+    for (const pid_t other : others()) let_go(other);
+    ::ptrace(PTRACE_SETOPTIONS, pid_, nullptr, 0);
+    ::close(text_);
+  }
+
+  // Whether it gets there, after so many visits. `next_stop` awaits its next stop.
+  template <class F>
+  bool run(std::uint32_t visits, F next_stop) {
+    for (;; --visits) {
+      ::ptrace(PTRACE_CONT, pid_, nullptr, nullptr);
+      if (next_stop(this) != stop::trapped) return false;
+      const breakpoint* const met = met_by(pid_);
+      if (met == nullptr) return false;
+      step_back(pid_, *met);
+      if (met != &traps_.front()) return false;
+      if (visits == 0) return true;
+      stop s{};
+      do {  // again if it was set for another's sake before this one had stepped
+        step_back(pid_, *met);
+        lift(*met);
+        ::ptrace(PTRACE_SINGLESTEP, pid_, nullptr, nullptr);
+        s = next_stop(this);
+      } while (s == stop::trapped && met_by(pid_) == met);
+      set(*met);
+      if (s != stop::trapped) return false;
+    }
+  }
+
+  // Whether there were any that had stopped.
+  bool help_others() const {
+    bool helped = false;
+    for (const pid_t other : others()) {
+      int how = 0;
+      if (::waitpid(other, &how, __WALL | WNOHANG) != other) continue;
+      helped = true;
+      if (!WIFSTOPPED(how)) continue;
+      const breakpoint* const met = met_by(other);
+      if (met == nullptr || step_over(other, *met)) ::ptrace(PTRACE_CONT, other, nullptr, signal_of(how));
+    }
+    return helped;
+  }
+
+ private:
+  struct breakpoint {
+    std::uintptr_t at;
+    std::uint8_t was = 0;
+  };
+
+  std::vector<pid_t> others() const {
+    std::vector<pid_t> all = threads(pid_);
+    std::erase(all, pid_);
+    return all;
+  }
+
+  // Even while the process runs. It fails where that has ended, to nobody's harm.
+  void write(std::uintptr_t at, std::uint8_t byte) const { (void)!::pwrite(text_, &byte, 1, static_cast<off_t>(at)); }
+  void set(const breakpoint& b) const { write(b.at, 0xcc); }
+  void lift(const breakpoint& b) const { write(b.at, b.was); }
+
+  const breakpoint* met_by(pid_t thread) const {
+    siginfo_t why{};
+    if (::ptrace(PTRACE_GETSIGINFO, thread, nullptr, &why) != 0) return nullptr;
+    if (why.si_signo != SIGTRAP || why.si_code != SI_KERNEL) return nullptr;  // not by an int3
+    for (const breakpoint& b : traps_) {
+      if (instruction(thread) == b.at + 1) return &b;
+    }
+    return nullptr;
+  }
+
+  static void step_back(pid_t thread, const breakpoint& b) {
+    ::ptrace(PTRACE_POKEUSER, thread, offsetof(user, regs.rip), b.at);
+  }
+
+  // False if it sleeps in the instruction, and stops when it wakes up.
+  bool step_over(pid_t thread, const breakpoint& b) const {
+    step_back(thread, b);
+    lift(b);
+    ::ptrace(PTRACE_SINGLESTEP, thread, nullptr, nullptr);
+    int how = 0;
+    bool stopped = false;
+    for (const auto until = clock::now() + tick; !stopped && clock::now() < until; ::sched_yield()) {
+      stopped = ::waitpid(thread, &how, __WALL | WNOHANG) == thread;
+    }
+    set(b);
+    return stopped;
+  }
+
+  void let_go(pid_t thread) const {
+    int how = 0;
+    ::ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr);
+    while (::waitpid(thread, &how, __WALL) != thread) {
+      if (errno != EINTR) return;
+    }
+    if (!WIFSTOPPED(how)) return;
+    if (const breakpoint* const met = met_by(thread)) step_back(thread, *met);
+    ::ptrace(PTRACE_DETACH, thread, nullptr, signal_of(how));
+  }
+
+  // Which it is stopped before, and shall have; none of the tracer's own.
+  static int signal_of(int how) { return WSTOPSIG(how) == SIGTRAP ? 0 : WSTOPSIG(how); }
+
+  pid_t pid_;
+  int text_;
+  std::array<breakpoint, 2> traps_;
+};
+
 // Waits until the tracee traps, or sleeps in the kernel.
-stop next_stop(pid_t pid) {
+stop next_stop(pid_t pid, const sprint* running = nullptr) {
   const auto until = clock::now() + patience;
   const metronome ticking;
   for (;;) {
     int how = 0;
     if (::waitpid(pid, &how, __WALL) == pid) {
-      if (WIFSTOPPED(how) && WSTOPSIG(how) == SIGTRAP) return stop::trapped;
       if (!WIFSTOPPED(how)) throw std::runtime_error("the process to be traced died by itself");
-      ::ptrace(PTRACE_CONT, pid, nullptr, WSTOPSIG(how));
+      const bool has_started_a_thread = how >> 16 == PTRACE_EVENT_CLONE;
+      if (WSTOPSIG(how) == SIGTRAP && !has_started_a_thread) return stop::trapped;
+      ::ptrace(PTRACE_CONT, pid, nullptr, has_started_a_thread ? 0 : WSTOPSIG(how));
     } else if (errno != EINTR) {
       throw std::runtime_error(std::string("waitpid: ") + std::strerror(errno));
-    } else if (asleep(pid)) {
+    } else if ((running == nullptr || !running->help_others()) && asleep(pid)) {
       return stop::asleep;
     }
     if (clock::now() >= until) return stop::hung;
   }
 }
 
-stop stop_awake(pid_t pid, const waker& wake) {
-  stop s = next_stop(pid);
-  for (auto until = clock::now() + patience; s == stop::asleep && clock::now() < until; s = next_stop(pid)) wake();
+stop stop_awake(pid_t pid, const waker& wake, const sprint* running = nullptr) {
+  stop s = next_stop(pid, running);
+  for (auto until = clock::now() + patience; s == stop::asleep && clock::now() < until; s = next_stop(pid, running)) {
+    wake();
+  }
   return s;
 }
-
-std::uintptr_t instruction(pid_t pid) {
-  return static_cast<std::uintptr_t>(::ptrace(PTRACE_PEEKUSER, pid, offsetof(user, regs.rip), nullptr));
-}
-long text_at(pid_t pid, std::uintptr_t at) { return ::ptrace(PTRACE_PEEKTEXT, pid, at, nullptr); }
 
 // Begins with a lock prefix, or is an xchg with memory.
 bool locks(long text) {
@@ -97,32 +241,6 @@ bool locks(long text) {
 }
 
 bool is_call(long text) { return (text & 0xffff) == 0x050f; }  // syscall
-
-std::uintptr_t end_of_operation() { return reinterpret_cast<std::uintptr_t>(&operation_ends); }
-
-// Breakpoints of the processor's, which are this thread's alone: others of its
-// process pass them by. One there, and one at the operation's end.
-bool set_breakpoints(pid_t pid, std::uintptr_t at) {
-  constexpr std::uintptr_t first = 1, second = 4;  // enabled, for instructions
-  return ::ptrace(PTRACE_POKEUSER, pid, offsetof(user, u_debugreg[0]), at) == 0 &&
-         ::ptrace(PTRACE_POKEUSER, pid, offsetof(user, u_debugreg[1]), end_of_operation()) == 0 &&
-         ::ptrace(PTRACE_POKEUSER, pid, offsetof(user, u_debugreg[7]), first | second) == 0;
-}
-void clear_breakpoints(pid_t pid) { ::ptrace(PTRACE_POKEUSER, pid, offsetof(user, u_debugreg[7]), 0); }
-
-// To the step. False if the operation ended before.
-bool run_to(pid_t pid, const trace::step& there, const std::function<stop()>& next) {
-  if (!set_breakpoints(pid, there.at)) {
-    throw std::runtime_error(std::string("cannot set a hardware breakpoint: ") + std::strerror(errno));
-  }
-  bool comes = true;
-  for (std::uint32_t i = 0; comes && i <= there.visit; ++i) {
-    ::ptrace(PTRACE_CONT, pid, nullptr, nullptr);
-    comes = next() == stop::trapped && instruction(pid) == there.at;
-  }
-  clear_breakpoints(pid);  // they would outlive our tracing, and kill one that goes on
-  return comes;
-}
 
 // "mpmc_ring.h:276", or nothing if it is not known.
 std::string file_and_line(const std::string& path) {
@@ -137,38 +255,15 @@ std::string file_and_line(const std::string& path) {
   asm volatile("");  // else it would have no effect, and not be called
 }
 
-bool can_stop_at_breakpoints() {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-    ::raise(SIGTRAP);
-    operation_ends();
-    ::_exit(0);
-  }
-  int how = 0;
-  if (pid < 0 || ::waitpid(pid, &how, 0) != pid) return false;
-  bool stops = WIFSTOPPED(how) && set_breakpoints(pid, end_of_operation());
-  if (stops) {
-    ::ptrace(PTRACE_CONT, pid, nullptr, nullptr);
-    stops = ::waitpid(pid, &how, 0) == pid && WIFSTOPPED(how) && instruction(pid) == end_of_operation();
-  }
-  if (WIFSTOPPED(how)) {
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
-  }
-  return stops;
-}
-
 void await_mark(pid_t pid) {
   if (stop_awake(pid, [] {}) != stop::trapped) throw std::runtime_error("the process to be traced did not begin");
 }
 
 pid_t halt_keeper(pid_t pid) {
-  for (const auto& thread : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
+  for (const pid_t keeper : threads(pid)) {
     std::string name;
-    std::getline(std::ifstream(thread.path() / "comm"), name);
+    std::getline(std::ifstream(fmt::format("/proc/{}/task/{}/comm", pid, keeper)), name);
     if (name != "millrace keeper") continue;
-    const pid_t keeper = std::stoi(thread.path().filename());
     for (const auto until = clock::now() + patience; !asleep(keeper);) {
       if (clock::now() >= until) throw std::runtime_error("the keeper does not fall asleep");
       std::this_thread::yield();
@@ -225,13 +320,15 @@ trace record(pid_t pid, const waker& wake, const std::function<void()>& alive, b
 }
 
 arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& wake) {
-  const auto next = [&] { return t.by_keeper ? next_stop(pid) : stop_awake(pid, wake); };
+  const auto next = [&](const sprint* running) {
+    return t.by_keeper ? next_stop(pid, running) : stop_awake(pid, wake, running);
+  };
   const std::uint32_t anchor = t.steps[point.step].anchor;
-  if (anchor != 0 && !run_to(pid, t.steps[anchor], next)) return arrival::elsewhere;
+  if (anchor != 0 && !sprint(pid, t.steps[anchor].at).run(t.steps[anchor].visit, next)) return arrival::elsewhere;
   for (std::uint32_t i = anchor; i != point.step; ++i) {
     if (instruction(pid) == end_of_operation()) return arrival::elsewhere;
     ::ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr);
-    const stop s = next();
+    const stop s = next(nullptr);
     if (s == stop::asleep) return arrival::elsewhere;
     if (s == stop::hung) return arrival::hung;
   }
@@ -249,22 +346,21 @@ arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& w
   return arrival::hung;
 }
 
-bool leave_stopped(pid_t pid, pid_t keeper, std::chrono::milliseconds within) {
+bool leave_stopped(pid_t pid, pid_t traced, std::chrono::milliseconds within) {
   const auto until = clock::now() + within;
   const metronome ticking;
-  // Fails unless it is stopped already; one that sleeps is stopped by the signal first.
-  bool detached = ::ptrace(PTRACE_DETACH, pid, nullptr, SIGSTOP) == 0;
-  if (!detached) ::kill(pid, SIGSTOP);
+  ::kill(pid, SIGSTOP);
+  // Fails if it sleeps, until the signal has stopped it.
+  bool detached = ::ptrace(PTRACE_DETACH, traced, nullptr, SIGSTOP) == 0;
   while (clock::now() < until) {
     int how = 0;
-    if (::waitpid(pid, &how, __WALL | WUNTRACED) != pid) {
+    if (::waitpid(detached ? pid : traced, &how, __WALL | WUNTRACED) < 0) {
       if (errno == EINTR) continue;
       return false;
     }
     if (!WIFSTOPPED(how)) return false;
     if (detached) return true;
-    detached = ::ptrace(PTRACE_DETACH, pid, nullptr, SIGSTOP) == 0;
-    if (detached && keeper > 0 && ::ptrace(PTRACE_DETACH, keeper, nullptr, nullptr) != 0) return false;
+    detached = ::ptrace(PTRACE_DETACH, traced, nullptr, SIGSTOP) == 0;
   }
   return false;
 }

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "verify/crash/onlooker.h"
@@ -45,16 +44,8 @@ enum class arrival : std::uint8_t {
 // What to do so that the process wakes up. Called once each time that it sleeps.
 using waker = std::function<void()>;
 
-// Whether this machine's processor stops a process at a breakpoint. There are virtual machines
-// whose processor takes one and runs past it; nor does it always stop after a single step. On
-// such no process can be brought to an instruction.
-bool can_stop_at_breakpoints();
-inline constexpr std::string_view cannot_stop =
-    "this machine's processor runs past its breakpoints, as those of some virtual machines do: no process can be "
-    "brought to an instruction here";
-
-// The process `pid` is our child, asked us to trace it, and is about to run into
-// an int3: waits until it has. Its operation ends where it calls `operation_ends`.
+// The process `pid` is our child, seized by ptrace, and is about to run into an int3:
+// waits until it has. Its operation ends where it calls `operation_ends`.
 void await_mark(pid_t pid);
 
 // Stops the process's keeper where it sleeps, and traces that thread from here on. Its
@@ -70,12 +61,12 @@ extern "C" void operation_ends();
 trace record(pid_t pid, const waker& wake, const std::function<void()>& alive, bool by_keeper = false);
 
 // Goes to the point's anchor with a breakpoint, which is passed once for each visit
-// before, and steps from there.
+// before, and steps from there. No other thread of the process may be traced.
 arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& wake);
 
-// Lets go of the process, and of its keeper's thread if that is traced (else -1), which
-// stop by SIGSTOP where they are, as if it had been sent to them. False if they do not.
-bool leave_stopped(pid_t pid, pid_t keeper, std::chrono::milliseconds within);
+// Lets go of the process's thread that is traced. All of it stops by SIGSTOP where it is, as
+// if that had been sent to it. False if it does not.
+bool leave_stopped(pid_t pid, pid_t traced, std::chrono::milliseconds within);
 
 // "try_push: atomic_base.h:464 < mpmc_ring.h:282 < rings.cc:20": the function, and
 // where in it, each inlined call before the one that makes it. Without addr2line
