@@ -1,7 +1,7 @@
 #include "verify/crash/actor.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -14,9 +14,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <stdexcept>
+#include <system_error>
 #include <vector>
 
 #include "millrace/deadline.h"
@@ -255,25 +257,40 @@ void actor::die() {
 }
 
 bool asleep(pid_t pid) {
-  std::array<char, 64> path{};
-  std::snprintf(path.data(), path.size(), "/proc/%d/syscall", pid);
   std::array<char, 256> text{};
-  const std::string_view now = read_proc(path.data(), text);  // "running", or the number of the call and more
+  const std::string_view now =
+      read_proc(fmt::format("/proc/{}/syscall", pid).c_str(), text);  // "running", or the number of the call and more
   return now.starts_with(std::to_string(SYS_futex) + " ") || now.starts_with("449 ");  // futex_waitv
 }
 
+std::vector<pid_t> threads(pid_t pid) {
+  std::vector<pid_t> all;
+  std::error_code gone;
+  for (std::filesystem::directory_iterator i(fmt::format("/proc/{}/task", pid), gone), end; i != end;
+       i.increment(gone)) {
+    all.push_back(std::stoi(i->path().filename()));
+  }
+  return all;
+}
+
+std::string whereabouts(pid_t pid) {
+  std::string all;
+  for (const pid_t thread : threads(pid)) {
+    std::array<char, 256> text{};
+    const std::string_view now = read_proc(fmt::format("/proc/{}/task/{}/syscall", pid, thread).c_str(), text);
+    const std::string_view call = now.substr(0, now.find_first_of(" \n"));  // nothing, of one that has ended
+    all += fmt::format("{}{}{}", all.empty() ? "" : "; ", call == "running" ? "" : "in system call ",
+                       call.empty() ? "none" : call);
+  }
+  return all;
+}
+
 std::uint64_t rest(pid_t pid) {
-  std::array<char, 64> path{};
-  std::snprintf(path.data(), path.size(), "/proc/%d/task", pid);
-  const std::unique_ptr<DIR, int (*)(DIR*)> threads(::opendir(path.data()), ::closedir);
-  if (threads == nullptr) return 0;
-  std::uint64_t sum = 1;
-  while (const dirent* entry = ::readdir(threads.get())) {
-    const int thread = std::atoi(entry->d_name);
-    if (thread == 0) continue;
-    std::snprintf(path.data(), path.size(), "/proc/%d/task/%d/status", pid, thread);
+  const std::vector<pid_t> all = threads(pid);
+  std::uint64_t sum = all.empty() ? 0 : 1;
+  for (const pid_t thread : all) {
     std::array<char, 4096> text{};
-    const std::string_view status = read_proc(path.data(), text);
+    const std::string_view status = read_proc(fmt::format("/proc/{}/task/{}/status", pid, thread).c_str(), text);
     const std::size_t state = status.find("\nState:\t");
     if (state == std::string_view::npos || status[state + 8] != 'S') return 0;
     for (const char* field : {"\nvoluntary_ctxt_switches:\t", "\nnonvoluntary_ctxt_switches:\t"}) {

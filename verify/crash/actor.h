@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "millrace/status.h"
 #include "verify/crash/rings.h"
@@ -110,6 +111,11 @@ class actor {
 
 // Whether the process sleeps in the kernel until somebody wakes it.
 bool asleep(pid_t pid);
+
+std::vector<pid_t> threads(pid_t pid);
+
+// "running; in system call 202": of each of the process's threads.
+std::string whereabouts(pid_t pid);
 
 // A sum over the process's threads that changes when one of them has run; 0 if
 // one runs now. Seen twice the same, with no one else running: it waits for ever.

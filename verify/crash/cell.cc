@@ -356,15 +356,19 @@ class scene {
     owed_[number] = true;
   }
 
+  static failure hang(const actor& who, std::string_view when) {
+    return {fmt::format("{} hangs {} ({})", who.name(), when, whereabouts(who.pid()))};
+  }
+
   void await(actor& who, std::string_view when) const {
-    if (!who.finish(patience_)) throw failure{fmt::format("{} hangs {}", who.name(), when)};
+    if (!who.finish(patience_)) throw hang(who, when);
   }
 
   const mailbox& obey(actor& who, order o, std::string_view when = "") const {
     if (o.patience.count() < 0) o.patience = patience_;
     who.tell(o);
     // An order's own patience comes first: what it says is more than a hang.
-    if (!who.finish(2 * patience_)) throw failure{fmt::format("{} hangs {}", who.name(), when)};
+    if (!who.finish(2 * patience_)) throw hang(who, when);
     return who.mail();
   }
 

@@ -17,13 +17,11 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -67,16 +65,6 @@ std::uintptr_t instruction(pid_t pid) {
 long text_at(pid_t pid, std::uintptr_t at) { return ::ptrace(PTRACE_PEEKTEXT, pid, at, nullptr); }
 
 std::uintptr_t end_of_operation() { return reinterpret_cast<std::uintptr_t>(&operation_ends); }
-
-std::vector<pid_t> threads(pid_t pid) {
-  std::vector<pid_t> all;
-  std::error_code gone;
-  for (std::filesystem::directory_iterator i(fmt::format("/proc/{}/task", pid), gone), end; i != end;
-       i.increment(gone)) {
-    all.push_back(std::stoi(i->path().filename()));
-  }
-  return all;
-}
 
 // A thread's way to an instruction, at full speed. The breakpoints are int3s in the text, which the
 // processor obeys on any machine, and which the process's other threads run into as well: these are traced

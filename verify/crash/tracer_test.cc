@@ -49,17 +49,18 @@ class Traced {
   Traced(const Traced&) = delete;
   Traced& operator=(const Traced&) = delete;
   ~Traced() {
-    ::kill(pid_, SIGKILL);
-    while (::waitpid(pid_, nullptr, __WALL) == pid_) {
+    if (pid_ > 0) ::kill(pid_, SIGKILL);
+    while (pid_ > 0 && ::waitpid(pid_, nullptr, __WALL) == pid_) {
     }
     ::munmap(seized_, sizeof *seized_);
   }
   pid_t pid() const { return pid_; }
 
-  bool comes_to_its_end() const {
+  bool comes_to_its_end() {
     int how = 0;
-    return leave_stopped(pid_, pid_, 10s) && ::kill(pid_, SIGCONT) == 0 && ::waitpid(pid_, &how, 0) == pid_ &&
-           WIFEXITED(how) && WEXITSTATUS(how) == 0;
+    if (!leave_stopped(pid_, pid_, 10s) || ::kill(pid_, SIGCONT) != 0 || ::waitpid(pid_, &how, 0) != pid_) return false;
+    pid_ = -1;
+    return WIFEXITED(how) && WEXITSTATUS(how) == 0;
   }
 
  private:
