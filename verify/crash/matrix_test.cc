@@ -56,6 +56,7 @@ TEST_P(SurvivingTest, NobodyIsHarmed) {
   EXPECT_EQ(o.broken, "");
   EXPECT_GT(o.instructions, 20u);
   EXPECT_GT(o.points, 5u);
+  EXPECT_LT(o.elsewhere, o.points / 2);
   for (const failed_point& f : o.failures) {
     ADD_FAILURE() << "struck at " << f.point.name() << ", " << f.where << ": " << f.wrong;
   }

@@ -37,7 +37,7 @@ struct kill_point {
 
 enum class arrival : std::uint8_t {
   there,
-  elsewhere,  // it took another way than when it was recorded; it has stopped all the same
+  elsewhere,  // it took another way than when it was recorded, or passed by; it has stopped all the same
   hung,       // it neither gets there nor sleeps where it did
 };
 

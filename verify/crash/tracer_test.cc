@@ -2,48 +2,65 @@
 #include "verify/crash/tracer.h"
 
 #include <gtest/gtest.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <thread>
+#include <vector>
+
+#include "verify/crash/actor.h"
 
 namespace millrace::crash {
 namespace {
 
 using namespace std::chrono_literals;
 
-std::atomic<int> calls{0};
+// What a traced process and its tracer share.
+struct board {
+  std::atomic<int> seized{0};
+  std::atomic<int> calls{0};  // begun by the thread that is traced
+};
+
+std::atomic<int> done{0};  // by the other thread
 
 // What both threads run.
-[[gnu::noinline]] void common() { calls.fetch_add(1, std::memory_order_relaxed); }
+[[gnu::noinline]] void common() { asm volatile("nop" ::: "memory"); }
 
 void await(const std::atomic<int>& value, int wanted) {
   while (value.load() != wanted) ::sched_yield();
 }
+void mark() { asm volatile("int3" ::: "memory"); }
 
-// A process that runs an operation where its tracer awaits it, and then ends with status 0.
+// Makes an operation ready, marks its beginning, and its end.
+using life = void (*)(board&);
+
+// A process that lives so, and then ends with status 0. It has come to the mark.
 class Traced {
  public:
-  explicit Traced(const std::function<void(const std::function<void()>& begin)>& life) {
-    void* const page = ::mmap(nullptr, sizeof *seized_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    seized_ = new (page) std::atomic<int>(0);
+  explicit Traced(life lives) {
+    void* const page = ::mmap(nullptr, sizeof *board_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    board_ = new (page) board;
     pid_ = ::fork();
     if (pid_ == 0) {
-      await(*seized_, 1);
-      life([] { asm volatile("int3" ::: "memory"); });
+      await(board_->seized, 1);
+      lives(*board_);
       ::_exit(0);
     }
     EXPECT_EQ(::ptrace(PTRACE_SEIZE, pid_, nullptr, nullptr), 0);
-    seized_->store(1);
+    board_->seized.store(1);
     await_mark(pid_);
   }
   Traced(const Traced&) = delete;
@@ -52,9 +69,14 @@ class Traced {
     if (pid_ > 0) ::kill(pid_, SIGKILL);
     while (pid_ > 0 && ::waitpid(pid_, nullptr, __WALL) == pid_) {
     }
-    ::munmap(seized_, sizeof *seized_);
+    ::munmap(board_, sizeof *board_);
   }
   pid_t pid() const { return pid_; }
+  int calls() const { return board_->calls.load(); }
+
+  arrival go(const trace& t, std::vector<trace::step>::const_iterator to) const {
+    return go_to(pid_, t, {.step = static_cast<std::uint32_t>(to - t.steps.begin())}, [] {});
+  }
 
   bool comes_to_its_end() {
     int how = 0;
@@ -64,69 +86,248 @@ class Traced {
   }
 
  private:
-  std::atomic<int>* seized_ = nullptr;
+  board* board_ = nullptr;
   pid_t pid_ = -1;
 };
 
-// To where it runs the common code, which another thread has run before it.
-void goes_there_alone(const std::function<void(const std::function<void()>& begin)>& life) {
-  const auto wake = [] {};
-  Traced first(life);
-  const trace t = record(first.pid(), wake, [] {});
-  const auto there = std::ranges::find(t.steps, reinterpret_cast<std::uintptr_t>(&common), &trace::step::at);
-  ASSERT_NE(there, t.steps.end());
-  ASSERT_EQ(there->visit, 0u);
+trace record_of(life lives) {
+  const Traced one(lives);
+  return record(
+      one.pid(), [] {}, [] {});
+}
 
-  Traced again(life);
-  EXPECT_EQ(go_to(again.pid(), t, {.step = static_cast<std::uint32_t>(there - t.steps.begin())}, wake), arrival::there);
+// The `visit`th time that it comes to the common code.
+auto find(const trace& t, std::uint32_t visit) {
+  return std::ranges::find_if(t.steps, [&](const trace::step& s) {
+    return s.at == reinterpret_cast<std::uintptr_t>(&common) && s.visit == visit;
+  });
+}
+
+void call(board& b) {
+  b.calls.fetch_add(1);
+  common();
+}
+
+TEST(TracerTest, TheVisitIsTheOneThatWasRecorded) {
+  constexpr life lives = [](board& b) {
+    mark();
+    for (int i = 0; i != 40; ++i) call(b);
+    operation_ends();
+  };
+  const trace t = record_of(lives);
+  for (const std::uint32_t visit : {0u, 1u, 2u, 30u, 39u}) {
+    const auto there = find(t, visit);
+    ASSERT_NE(there, t.steps.end());
+    for (const bool further : {false, true}) {
+      Traced again(lives);
+      EXPECT_EQ(again.go(t, there + (further ? 1 : 0)), arrival::there);
+      EXPECT_EQ(again.calls(), static_cast<int>(visit) + 1);
+      EXPECT_TRUE(again.comes_to_its_end());
+    }
+  }
+}
+
+// A thread that runs into the breakpoint is not harmed; and the one that is traced either gets
+// to where it is to get, or it is said that it does not.
+void goes_there_beside_another(life lives, std::uint32_t visit) {
+  const trace t = record_of(lives);
+  const auto there = find(t, visit);
+  ASSERT_NE(there, t.steps.end());
+  for (int i = 0; i != 5; ++i) {
+    Traced again(lives);
+    const arrival got = again.go(t, there);
+    EXPECT_NE(got, arrival::hung);
+    if (got == arrival::there) {
+      EXPECT_EQ(again.calls(), static_cast<int>(visit) + 1);
+    }
+    EXPECT_TRUE(again.comes_to_its_end());
+  }
+}
+
+TEST(TracerTest, AThreadThatRunsTheSameCodeIsHelpedOver) {
+  goes_there_beside_another(
+      [](board& b) {
+        std::atomic<int> begun{0};
+        std::thread other([&] {
+          await(begun, 1);
+          common();
+          done.store(1);
+        });
+        mark();
+        begun.store(1);
+        await(done, 1);
+        call(b);
+        operation_ends();
+        other.join();
+      },
+      0);
+}
+
+TEST(TracerTest, SoIsOneThatTheOperationStarts) {
+  goes_there_beside_another(
+      [](board& b) {
+        mark();
+        std::thread other([] {
+          common();
+          done.store(1);
+        });
+        await(done, 1);
+        call(b);
+        operation_ends();
+        other.join();
+      },
+      0);
+}
+
+TEST(TracerTest, SoIsOneThatIsInItWhenTheOtherGetsThere) {
+  goes_there_beside_another(
+      [](board& b) {
+        std::thread other([] {
+          while (done.load() == 0) common();
+        });
+        mark();
+        for (int i = 0; i != 3; ++i) call(b);
+        operation_ends();
+        done.store(1);
+        other.join();
+      },
+      2);
+}
+
+// While the breakpoint is lifted for one that sleeps in it, which it is at the tracer's next tick, the
+// other passes by.
+TEST(TracerTest, OnesWayIsNotTakenForAnothers) {
+  constexpr life lives = [](board& b) {
+    std::thread other([] {
+      const timespec nap{0, 1'500'000};
+      while (done.load() == 0) ::syscall(SYS_nanosleep, &nap, nullptr);
+    });
+    mark();
+    for (int i = 0; i != 40; ++i) {
+      for (const auto until = std::chrono::steady_clock::now() + 3ms; std::chrono::steady_clock::now() < until;) {
+      }
+      b.calls.fetch_add(1);
+      ::syscall(SYS_getppid);
+    }
+    operation_ends();
+    done.store(1);
+    other.join();
+  };
+  const trace t = record_of(lives);
+  const auto there = std::ranges::find_if(t.steps, [](const trace::step& s) { return s.kernel && s.visit == 8; });
+  ASSERT_NE(there, t.steps.end());
+  for (int i = 0; i != 5; ++i) {
+    Traced again(lives);
+    if (again.go(t, there) == arrival::there) {
+      EXPECT_EQ(again.calls(), 9);
+    }
+    EXPECT_TRUE(again.comes_to_its_end());
+  }
+}
+
+TEST(TracerTest, SoIsOneThatSleepsInTheBreakpoint) {
+  constexpr life lives = [](board& b) {
+    std::atomic<int> begun{0};
+    std::atomic<pid_t> who{0};
+    std::atomic<std::uint32_t> never{0};
+    std::thread other([&] {
+      who.store(::gettid());
+      await(begun, 1);
+      ::syscall(SYS_futex, &never, FUTEX_WAIT, 0, nullptr, nullptr, 0);
+    });
+    while (who.load() == 0) ::sched_yield();
+    mark();
+    begun.store(1);
+    while (!asleep(who.load())) ::sched_yield();
+    call(b);
+    ::syscall(SYS_getppid);
+    operation_ends();
+    never.store(1);
+    while (asleep(who.load())) ::syscall(SYS_futex, &never, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+    other.join();
+  };
+  const trace t = record_of(lives);
+  const auto last = std::find_if(t.steps.rbegin(), t.steps.rend(), [](const trace::step& s) { return s.kernel; });
+  ASSERT_NE(last, t.steps.rend());
+  Traced again(lives);
+  EXPECT_NE(again.go(t, last.base() - 1), arrival::hung);
   EXPECT_TRUE(again.comes_to_its_end());
 }
 
-TEST(TracerTest, AThreadThatRunsTheSameCodeIsNotStopped) {
-  goes_there_alone([](const std::function<void()>& begin) {
-    std::atomic<int> begun{0};
-    std::thread other([&] {
-      await(begun, 1);
-      common();
-    });
-    begin();
-    begun.store(1);
-    await(calls, 1);
-    common();
+// Each of the calls that it takes to start a thread, the second time.
+TEST(TracerTest, StartingAThreadIsAStepLikeAnother) {
+  constexpr life lives = [](board& b) {
+    mark();
+    for (int i = 0; i != 3; ++i) std::thread([] {}).join();
+    call(b);
     operation_ends();
-    other.join();
-  });
-}
-
-TEST(TracerTest, NorIsOneThatTheOperationStarts) {
-  goes_there_alone([](const std::function<void()>& begin) {
-    begin();
-    std::thread other(common);
-    await(calls, 1);
-    common();
-    operation_ends();
-    other.join();
-  });
+  };
+  const trace t = record_of(lives);
+  int tried = 0;
+  for (auto i = t.steps.begin(); i != t.steps.end(); ++i) {
+    if (!i->kernel || i->visit != 1) continue;
+    ++tried;
+    bool comes = false;
+    for (int tries = 0; !comes && tries != 8; ++tries) {  // it passes by if the other is in its way
+      Traced again(lives);
+      comes = again.go(t, i) == arrival::there;
+      EXPECT_TRUE(again.comes_to_its_end());
+    }
+    EXPECT_TRUE(comes);
+  }
+  EXPECT_GT(tried, 1);
 }
 
 TEST(TracerTest, AnOperationThatGoesAnotherWayStopsAtItsEnd) {
-  Traced first([](const std::function<void()>& begin) {
-    begin();
-    common();
+  const trace t = record_of([](board& b) {
+    mark();
+    call(b);
     operation_ends();
   });
-  const trace t = record(
-      first.pid(), [] {}, [] {});
-  const auto there = std::ranges::find(t.steps, reinterpret_cast<std::uintptr_t>(&common), &trace::step::at);
-  ASSERT_NE(there, t.steps.end());
-
-  Traced another([](const std::function<void()>& begin) {
-    begin();
+  Traced another([](board&) {
+    mark();
     operation_ends();
   });
-  const kill_point point{.step = static_cast<std::uint32_t>(there - t.steps.begin())};
-  EXPECT_EQ(go_to(another.pid(), t, point, [] {}), arrival::elsewhere);
+  EXPECT_EQ(another.go(t, find(t, 0)), arrival::elsewhere);
   EXPECT_TRUE(another.comes_to_its_end());
+}
+
+TEST(TracerTest, OneThatSleepsInsteadIsStopped) {
+  trace t = record_of([](board& b) {
+    mark();
+    call(b);
+    operation_ends();
+  });
+  t.by_keeper = true;  // it is not woken
+  const Traced another([](board&) {
+    mark();
+    const std::atomic<std::uint32_t> never{0};
+    ::syscall(SYS_futex, &never, FUTEX_WAIT, 0, nullptr, nullptr, 0);
+    operation_ends();
+  });
+  EXPECT_EQ(another.go(t, find(t, 0)), arrival::elsewhere);
+  errno = 0;
+  ::ptrace(PTRACE_PEEKUSER, another.pid(), 0, nullptr);
+  EXPECT_EQ(errno, 0);
+}
+
+// The clock is read again if the timer has ticked meanwhile: by steps, that is each time.
+TEST(TracerTest, ReadingTheClockIsOneStep) {
+  constexpr life lives = [](board& b) {
+    mark();
+    for (int i = 0; i != 100; ++i) {
+      timespec now{};
+      ::clock_gettime(CLOCK_MONOTONIC, &now);
+    }
+    call(b);
+    operation_ends();
+  };
+  const trace t = record_of(lives);
+  EXPECT_EQ(t.steps.size(), record_of(lives).steps.size());
+  EXPECT_LT(t.steps.size(), 100u * 60);
+  Traced again(lives);
+  EXPECT_EQ(again.go(t, find(t, 0)), arrival::there);
+  EXPECT_TRUE(again.comes_to_its_end());
 }
 
 }  // namespace
