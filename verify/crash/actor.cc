@@ -256,11 +256,15 @@ void actor::die() {
   pid_ = -1;
 }
 
-bool asleep(pid_t pid) {
+std::optional<bed> asleep_at(pid_t thread) {
   std::array<char, 256> text{};
-  const std::string_view now =
-      read_proc(fmt::format("/proc/{}/syscall", pid).c_str(), text);  // "running", or the number of the call and more
-  return now.starts_with(std::to_string(SYS_futex) + " ") || now.starts_with("449 ");  // futex_waitv
+  // "running", or the number of the call, its six arguments, the stack and the next instruction
+  if (read_proc(fmt::format("/proc/{}/syscall", thread).c_str(), text).empty()) return {};
+  long call = 0;
+  bed here;
+  if (std::sscanf(text.data(), "%ld %*s %*s %*s %*s %*s %*s %zx %zx", &call, &here.stack, &here.behind) != 3) return {};
+  if (call != SYS_futex && call != SYS_futex_waitv) return {};
+  return here;
 }
 
 std::vector<pid_t> threads(pid_t pid) {
@@ -285,19 +289,26 @@ std::string whereabouts(pid_t pid) {
   return all;
 }
 
+std::uint64_t thread_rest(pid_t thread) {
+  std::array<char, 4096> text{};
+  const std::string_view status = read_proc(fmt::format("/proc/{}/status", thread).c_str(), text);
+  const std::size_t state = status.find("\nState:\t");
+  if (state == std::string_view::npos || (status[state + 8] != 'S' && status[state + 8] != 'Z')) return 0;
+  std::uint64_t sum = 1;
+  for (const char* field : {"\nvoluntary_ctxt_switches:\t", "\nnonvoluntary_ctxt_switches:\t"}) {
+    const std::size_t at = status.find(field);
+    if (at == std::string_view::npos) return 0;
+    sum = sum * 31 + static_cast<std::uint64_t>(std::atoll(status.data() + at + std::strlen(field)));
+  }
+  return sum;
+}
+
 std::uint64_t rest(pid_t pid) {
-  const std::vector<pid_t> all = threads(pid);
-  std::uint64_t sum = all.empty() ? 0 : 1;
-  for (const pid_t thread : all) {
-    std::array<char, 4096> text{};
-    const std::string_view status = read_proc(fmt::format("/proc/{}/task/{}/status", pid, thread).c_str(), text);
-    const std::size_t state = status.find("\nState:\t");
-    if (state == std::string_view::npos || status[state + 8] != 'S') return 0;
-    for (const char* field : {"\nvoluntary_ctxt_switches:\t", "\nnonvoluntary_ctxt_switches:\t"}) {
-      const std::size_t at = status.find(field);
-      if (at == std::string_view::npos) return 0;
-      sum = sum * 31 + static_cast<std::uint64_t>(std::atoll(status.data() + at + std::strlen(field)));
-    }
+  std::uint64_t sum = 0;
+  for (const pid_t thread : threads(pid)) {
+    const std::uint64_t one = thread_rest(thread);
+    if (one == 0) return 0;
+    sum = sum * 31 + one;
   }
   return sum;
 }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -109,16 +110,25 @@ class actor {
   pid_t keeper_ = -1;  // where it is traced
 };
 
-// Whether the process sleeps in the kernel until somebody wakes it.
-bool asleep(pid_t pid);
+// Where a thread sleeps in the kernel until somebody wakes it: its stack, and behind which instruction.
+struct bed {
+  std::uintptr_t stack = 0;
+  std::uintptr_t behind = 0;
+  friend bool operator==(const bed&, const bed&) = default;
+};
+std::optional<bed> asleep_at(pid_t thread);
+
+// Whether it does; or stands for a tracer in the system call in which it would.
+inline bool asleep(pid_t thread) { return asleep_at(thread).has_value(); }
 
 std::vector<pid_t> threads(pid_t pid);
 
 // "running; in system call 202": of each of the process's threads.
 std::string whereabouts(pid_t pid);
 
-// A sum over the process's threads that changes when one of them has run; 0 if
-// one runs now. Seen twice the same, with no one else running: it waits for ever.
+// A sum that changes when the thread, or one of the process's threads, has run; 0 if one
+// runs now. Seen twice the same, with no one else running: it waits for ever, or is dead.
+std::uint64_t thread_rest(pid_t thread);
 std::uint64_t rest(pid_t pid);
 
 }  // namespace millrace::crash

@@ -117,6 +117,7 @@ std::uint32_t held_before(const cell& c) {
 }
 
 constexpr auto for_preparations = 10s;
+constexpr int most_tries = 4;  // until an operation goes the way that was recorded
 
 // Memory that all processes of one strike share.
 class mailboxes {
@@ -219,12 +220,14 @@ class scene {
   pid_t first() const { return first_->pid(); }
 
   // Whatever the living do about it is done when this returns.
-  void kill_first(const trace& t, std::uint32_t step) {
-    (void)go_to(first_->pid(), t, {step, false}, [] {});
+  // False if it was killed elsewhere than there.
+  bool kill_first(const trace& t, std::uint32_t step) {
+    const bool there = go_to(first_->pid(), t, {step, false}, [] {}) == arrival::there;
     first_->die();
     owed_[firsts_consumer] = false;
     take_stock(*first_, *c_.what->dead, 1, firsts, c_.ring->broadcasts ? firsts_consumer : victim_consumer);
     await_rest({&old_, &*victim_});
+    return there;
   }
 
   // The victim goes to the mark before its operation. From here on all must get
@@ -358,12 +361,10 @@ class scene {
 
   // One that could run, and is not let, does not hang: a busy machine may keep a process waiting for seconds.
   static void finish(actor& who, std::chrono::milliseconds within, std::string_view when) {
-    constexpr int turns = 6;
-    for (int i = 0; i != turns; ++i) {
-      if (who.finish(within)) return;
-      if (rest(who.pid()) != 0) break;
+    if (who.finish(within)) return;
+    for (const deadline until = deadline::after(50s); !at_rest({&who}) && deadline::clock::now() < until.when();) {
     }
-    throw failure{fmt::format("{} hangs {} ({})", who.name(), when, whereabouts(who.pid()))};
+    if (!who.done()) throw failure{fmt::format("{} hangs {} ({})", who.name(), when, whereabouts(who.pid()))};
   }
 
   void await(actor& who, std::string_view when) const { finish(who, patience_, when); }
@@ -746,9 +747,12 @@ play rehearse(const cell& c, const std::function<void()>& alive) try {
   const auto end = static_cast<std::uint32_t>(p.first.steps.size() - 1);
   for (std::uint32_t i = 1; i <= end; ++i) {
     if (i != end / 2 && !p.first.steps[i - 1].locks) continue;
-    scene again(c);
-    again.kill_first(p.first, i);
-    p.acts.push_back({i, perform(again)});
+    for (int tries = 0; tries != most_tries; ++tries) {
+      scene again(c);
+      if (!again.kill_first(p.first, i)) continue;
+      p.acts.push_back({i, perform(again)});
+      break;
+    }
   }
   return p;
 } catch (const failure& why) {
@@ -794,11 +798,11 @@ finding strike_in(const setting& in, const cell& c, const play& p, const act& a,
   finding f;
   try {
     scene s(c, in);
-    if (c.what->dead) s.kill_first(p.first, a.before);
+    const bool as_recorded = !c.what->dead || s.kill_first(p.first, a.before);
     s.begin(patience);
     const arrival got = go_to(s.struck(), a.what, point, [&] { s.wake_victim(); });
     if (got == arrival::hung) throw failure{"the victim does not get there"};
-    f.elsewhere = got == arrival::elsewhere;
+    f.elsewhere = got == arrival::elsewhere || !as_recorded;
     c.how == blow::kill ? s.kill() : s.stop();
     s.judge();
   } catch (const failure& why) {
@@ -811,11 +815,10 @@ finding strike_in(const setting& in, const cell& c, const play& p, const act& a,
 
 finding strike(const cell& c, const play& p, const act& a, const kill_point& point,
                std::chrono::milliseconds patience) {
-  constexpr int tries = 4;  // until the operation goes the way that was recorded
   bool elsewhere = false;
   for (const setting& in : settings(c)) {
     finding f{.wrong = {}, .elsewhere = true};
-    for (int i = 0; i != tries && f.elsewhere && f.wrong.empty(); ++i) f = strike_in(in, c, p, a, point, patience);
+    for (int i = 0; i != most_tries && f.elsewhere && f.wrong.empty(); ++i) f = strike_in(in, c, p, a, point, patience);
     if (!f.wrong.empty()) return f;
     elsewhere = elsewhere || f.elsewhere;
   }

@@ -66,15 +66,17 @@ stop await_stop(pid_t thread, __ptrace_request how, const sprint* running) {
   const metronome ticking;
   for (;;) {
     int status = 0;
-    if (::waitpid(thread, &status, __WALL) == thread) {
+    pid_t heard = ::waitpid(thread, &status, __WALL);
+    if (heard < 0 && errno != EINTR) throw std::runtime_error(std::string("waitpid: ") + std::strerror(errno));
+    if (heard < 0 && (running == nullptr || !running->help_others()) && asleep(thread)) {
+      heard = ::waitpid(thread, &status, __WALL | WNOHANG);  // or has it just stopped there?
+      if (heard == 0) return stop::asleep;
+    }
+    if (heard == thread) {
       if (!WIFSTOPPED(status)) throw std::runtime_error("the process to be traced died by itself");
       const bool has_started_a_thread = status >> 16 == PTRACE_EVENT_CLONE;
       if (WSTOPSIG(status) == SIGTRAP && !has_started_a_thread) return stop::trapped;
       ::ptrace(how, thread, nullptr, signal_of(status));
-    } else if (errno != EINTR) {
-      throw std::runtime_error(std::string("waitpid: ") + std::strerror(errno));
-    } else if ((running == nullptr || !running->help_others()) && asleep(thread)) {
-      return stop::asleep;
     }
     if (clock::now() >= until) return stop::hung;
   }
@@ -164,10 +166,10 @@ const sprint::breakpoint* sprint::come_to(pid_t thread) const {
   return nullptr;
 }
 
-// The signal that it has stopped before afterwards; none if it sleeps in the instruction: it stops when
-// it wakes up.
+// The signal that it has stopped before afterwards; none if it sleeps in the instruction, or has not had
+// a turn: it stops later.
 std::optional<int> sprint::step_over(pid_t other, const breakpoint& b) const {
-  lifted_ = lifted_ || &b == &breakpoints_.front();
+  const std::uint64_t before = thread_rest(thread_);
   (void)lift(b);
   ::ptrace(PTRACE_SINGLESTEP, other, nullptr, nullptr);
   int status = 0;
@@ -176,6 +178,7 @@ std::optional<int> sprint::step_over(pid_t other, const breakpoint& b) const {
     stopped = ::waitpid(other, &status, __WALL | WNOHANG) == other;
   }
   set(b);
+  if (&b == &breakpoints_.front() && (before == 0 || thread_rest(thread_) != before)) lifted_ = true;
   return stopped && WIFSTOPPED(status) ? std::optional(signal_of(status)) : std::nullopt;
 }
 

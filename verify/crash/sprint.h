@@ -20,7 +20,7 @@ inline constexpr std::chrono::seconds longest_wait{10};  // with one that is to 
 
 enum class stop : std::uint8_t {
   trapped,
-  asleep,  // in the kernel, until somebody wakes it
+  asleep,  // in the kernel, until somebody wakes it, or has been when we looked
   hung,    // neither, for as long as we are patient
   astray,  // of a sprint: it has passed by where it was to stop
 };
@@ -43,8 +43,8 @@ using advance = std::function<stop(__ptrace_request how, const sprint* running)>
 // A thread's way to an instruction, at full speed. The breakpoints are int3s in the text, as those of the
 // processor do nothing on some virtual machines. The process's other threads run that text, too: they
 // are traced meanwhile and stepped over it, whether they were there or are started by one that is
-// traced. While the breakpoint is lifted for that, the thread itself may pass by; whenever it was lifted,
-// the thread counts as astray.
+// traced. While the breakpoint is lifted for that, the thread itself may pass by; unless it has slept
+// all the time, it counts as astray.
 class sprint {
  public:
   // No other thread of its process may be traced. It ends at the latest at `end`.
@@ -77,7 +77,7 @@ class sprint {
   descriptor text_;
   std::array<breakpoint, 2> breakpoints_;  // there, and at the end
   bool stands_ = true;                     // the thread has stopped, and we know
-  mutable bool lifted_ = false;            // for another
+  mutable bool lifted_ = false;            // for another, and the thread may have passed by
 };
 
 }  // namespace millrace::crash

@@ -74,7 +74,8 @@ stop step(pid_t thread, const advance& on) {
   if (s != stop::trapped || !is_in_vdso(instruction(thread))) return s;
   const long stack = ::ptrace(PTRACE_PEEKUSER, thread, offsetof(user, regs.rsp), nullptr);
   const long caller = ::ptrace(PTRACE_PEEKDATA, thread, stack, nullptr);
-  return sprint(thread, static_cast<std::uintptr_t>(caller), end_of_operation()).run(0, on);
+  const stop there = sprint(thread, static_cast<std::uintptr_t>(caller), end_of_operation()).run(0, on);
+  return there == stop::asleep ? stop::astray : there;  // it has come out unseen
 }
 
 // Begins with a lock prefix, or is an xchg with memory.
@@ -86,6 +87,7 @@ bool locks(long text) {
 }
 
 bool is_call(long text) { return (text & 0xffff) == 0x050f; }  // syscall
+constexpr std::uintptr_t length_of_a_call = 2;
 
 // "mpmc_ring.h:276", or nothing if it is not known.
 std::string file_and_line(const std::string& path) {
@@ -162,6 +164,7 @@ trace record(pid_t pid, const waker& wake, const std::function<void()>& alive, b
       t.steps.back().sleeps = true;
       return t;
     }
+    if (s == stop::astray) throw std::runtime_error("the operation to be traced ran on behind a call to the vDSO");
     if (s != stop::trapped) throw std::runtime_error("the operation to be traced hangs");
     if (t.steps.back().kernel) others.find_shared_memory();
   }
@@ -180,8 +183,10 @@ arrival go_to(pid_t pid, const trace& t, const kill_point& point, const waker& w
   if (s != stop::trapped) return arrival::elsewhere;
   if (instruction(pid) != t.steps[point.step].at) return arrival::elsewhere;
   if (!point.asleep) return arrival::there;
+  const bed here{static_cast<std::uintptr_t>(::ptrace(PTRACE_PEEKUSER, pid, offsetof(user, regs.rsp), nullptr)),
+                 instruction(pid) + length_of_a_call};
   s = go_on(pid, PTRACE_CONT);
-  if (s == stop::asleep) return arrival::there;
+  if (s == stop::asleep && asleep_at(pid) == here) return arrival::there;
   return s == stop::hung ? arrival::hung : arrival::elsewhere;
 }
 

@@ -37,11 +37,11 @@ struct kill_point {
 
 enum class arrival : std::uint8_t {
   there,
-  elsewhere,  // it took another way than when it was recorded, or passed by; it has stopped all the same
+  elsewhere,  // it took another way than when it was recorded, or passed by; it has stopped, or sleeps
   hung,       // it neither gets there nor sleeps where it did
 };
 
-// What to do so that the process wakes up. Called once each time that it sleeps.
+// What to do so that the process wakes up. Called every now and then while it sleeps.
 using waker = std::function<void()>;
 
 // The process `pid` is our child, seized by ptrace, and is about to run into an int3:

@@ -34,7 +34,7 @@ struct board {
   std::atomic<int> calls{0};  // begun by the thread that is traced
 };
 
-std::atomic<int> done{0};  // by the other thread
+std::atomic<std::uint32_t> done{0};  // futex: by the other thread
 
 // What both threads run.
 [[gnu::noinline]] void common() { asm volatile("nop" ::: "memory"); }
@@ -73,6 +73,11 @@ class Traced {
   }
   pid_t pid() const { return pid_; }
   int calls() const { return board_->calls.load(); }
+
+  void wake() const {
+    board_->calls.fetch_add(1);
+    ::syscall(SYS_futex, &board_->calls, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+  }
 
   arrival go(const trace& t, std::vector<trace::step>::const_iterator to) const {
     return go_to(pid_, t, {.step = static_cast<std::uint32_t>(to - t.steps.begin())}, [] {});
@@ -127,60 +132,74 @@ TEST(TracerTest, TheVisitIsTheOneThatWasRecorded) {
   }
 }
 
-// A thread that runs into the breakpoint is not harmed; and the one that is traced either gets
-// to where it is to get, or it is said that it does not.
-void goes_there_beside_another(life lives, std::uint32_t visit) {
+// A thread that runs into the breakpoint is not harmed; and the one that is traced gets to where
+// it is to get, or it is said that it does not. How often it gets there, of five times.
+int goes_there_beside_another(life lives, std::uint32_t visit) {
   const trace t = record_of(lives);
   const auto there = find(t, visit);
-  ASSERT_NE(there, t.steps.end());
-  for (int i = 0; i != 5; ++i) {
+  EXPECT_NE(there, t.steps.end());
+  int comes = 0;
+  for (int i = 0; i != 5 && there != t.steps.end(); ++i) {
     Traced again(lives);
     const arrival got = again.go(t, there);
     EXPECT_NE(got, arrival::hung);
     if (got == arrival::there) {
+      ++comes;
       EXPECT_EQ(again.calls(), static_cast<int>(visit) + 1);
     }
     EXPECT_TRUE(again.comes_to_its_end());
   }
+  return comes;
 }
 
+void sleep_until_done() {
+  while (done.load() == 0) ::syscall(SYS_futex, &done, FUTEX_WAIT, 0, nullptr, nullptr, 0);
+}
+void tell_done() {
+  done.store(1);
+  ::syscall(SYS_futex, &done, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+}
+
+// It gets there although the breakpoint was lifted: it has slept meanwhile.
 TEST(TracerTest, AThreadThatRunsTheSameCodeIsHelpedOver) {
-  goes_there_beside_another(
+  const int comes = goes_there_beside_another(
       [](board& b) {
         std::atomic<int> begun{0};
         std::thread other([&] {
           await(begun, 1);
           common();
-          done.store(1);
+          tell_done();
         });
         mark();
         begun.store(1);
-        await(done, 1);
+        sleep_until_done();
         call(b);
         operation_ends();
         other.join();
       },
       0);
+  EXPECT_GT(comes, 0);
 }
 
 TEST(TracerTest, SoIsOneThatTheOperationStarts) {
-  goes_there_beside_another(
+  const int comes = goes_there_beside_another(
       [](board& b) {
         mark();
         std::thread other([] {
           common();
-          done.store(1);
+          tell_done();
         });
-        await(done, 1);
+        sleep_until_done();
         call(b);
         operation_ends();
         other.join();
       },
       0);
+  EXPECT_GT(comes, 0);
 }
 
 TEST(TracerTest, SoIsOneThatIsInItWhenTheOtherGetsThere) {
-  goes_there_beside_another(
+  (void)goes_there_beside_another(
       [](board& b) {
         std::thread other([] {
           while (done.load() == 0) common();
@@ -309,6 +328,36 @@ TEST(TracerTest, OneThatSleepsInsteadIsStopped) {
   errno = 0;
   ::ptrace(PTRACE_PEEKUSER, another.pid(), 0, nullptr);
   EXPECT_EQ(errno, 0);
+}
+
+[[gnu::noinline]] void sleep_in_a_call(const board& b, std::uint32_t before) {
+  ::syscall(SYS_futex, &b.calls, FUTEX_WAIT, before, nullptr, nullptr, 0);
+}
+
+// Not where it would have slept, but later.
+TEST(TracerTest, OneThatSleepsElsewhereIsNotAsleepThere) {
+  constexpr life lives = [](board& b) {
+    const auto before = static_cast<std::uint32_t>(b.calls.load());
+    mark();
+    sleep_in_a_call(b, before);
+    operation_ends();
+    const std::atomic<std::uint32_t> never{0};
+    ::syscall(SYS_futex, &never, FUTEX_WAIT, 0, nullptr, nullptr, 0);
+  };
+  trace t;
+  {
+    const Traced one(lives);
+    t = record(
+        one.pid(), [&] { one.wake(); }, [] {});
+  }
+  const auto bed = std::ranges::find_if(t.steps, &trace::step::sleeps);
+  ASSERT_NE(bed, t.steps.end());
+  const kill_point point{.step = static_cast<std::uint32_t>(bed - t.steps.begin()), .asleep = true};
+  const Traced again(lives);
+  EXPECT_EQ(go_to(again.pid(), t, point, [] {}), arrival::there);
+  const Traced awake(lives);
+  awake.wake();
+  EXPECT_EQ(go_to(awake.pid(), t, point, [] {}), arrival::elsewhere);
 }
 
 // The clock is read again if the timer has ticked meanwhile: by steps, that is each time.
