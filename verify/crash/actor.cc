@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -246,12 +247,14 @@ bool actor::leave_stopped(std::chrono::milliseconds within) {
 void actor::die() {
   if (pid_ <= 0) return;
   ::kill(pid_, SIGKILL);
-  int how = 0;
-  // A thread that is traced holds up its process's end until its tracer has heard of its own.
-  while (keeper_ > 0 && (::waitpid(keeper_, &how, __WALL) == keeper_ ? !WIFSIGNALED(how) : errno == EINTR)) {
-  }
-  // A tracee may report stops before its death.
-  while (::waitpid(pid_, &how, __WALL) == pid_ ? !WIFSIGNALED(how) && !WIFEXITED(how) : errno == EINTR) {
+  for (bool dead = false; !dead; ::sched_yield()) {
+    // Threads that are traced hold up the process's end until their tracer has heard of theirs.
+    for (const pid_t thread : threads(pid_)) {
+      if (thread != pid_) (void)::waitpid(thread, nullptr, __WALL | WNOHANG);
+    }
+    int how = 0;
+    const pid_t heard = ::waitpid(pid_, &how, __WALL | WNOHANG);  // first perhaps of a stop
+    dead = heard < 0 ? errno != EINTR : heard == pid_ && !WIFSTOPPED(how);
   }
   pid_ = -1;
 }

@@ -52,6 +52,15 @@ advance advance_of(pid_t thread, bool by_keeper, waker wake) {
   };
 }
 
+// Of one that runs, and is about to: it may look asleep until it does.
+bool traps(pid_t thread) {
+  stop s = stop::asleep;
+  for (const auto until = clock::now() + longest_wait; s == stop::asleep && clock::now() < until;) {
+    s = await_stop(thread, PTRACE_CONT);
+  }
+  return s == stop::trapped;
+}
+
 // Where the kernel's part of the process is; ours is where that of each who is forked from us is.
 bool is_in_vdso(std::uintptr_t at) {
   static const auto begin = static_cast<std::uintptr_t>(::getauxval(AT_SYSINFO_EHDR));
@@ -103,11 +112,7 @@ std::string file_and_line(const std::string& path) {
 }
 
 void await_mark(pid_t pid) {
-  stop s = stop::asleep;
-  for (const auto until = clock::now() + longest_wait; s == stop::asleep && clock::now() < until;) {
-    s = await_stop(pid, PTRACE_CONT);
-  }
-  if (s != stop::trapped) throw std::runtime_error("the process to be traced did not begin");
+  if (!traps(pid)) throw std::runtime_error("the process to be traced did not begin");
 }
 
 pid_t halt_keeper(pid_t pid) {
@@ -120,7 +125,7 @@ pid_t halt_keeper(pid_t pid) {
       std::this_thread::yield();
     }
     if (::ptrace(PTRACE_SEIZE, keeper, nullptr, nullptr) != 0 ||
-        ::ptrace(PTRACE_INTERRUPT, keeper, nullptr, nullptr) != 0 || await_stop(keeper, PTRACE_CONT) != stop::trapped) {
+        ::ptrace(PTRACE_INTERRUPT, keeper, nullptr, nullptr) != 0 || !traps(keeper)) {
       throw std::runtime_error(std::string("cannot trace the keeper: ") + std::strerror(errno));
     }
     return keeper;
