@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "verify/crash/actor.h"
+#include "verify/crash/rings.h"
 
 namespace millrace::crash {
 namespace {
@@ -377,6 +378,25 @@ TEST(TracerTest, ReadingTheClockIsOneStep) {
   Traced again(lives);
   EXPECT_EQ(again.go(t, find(t, 0)), arrival::there);
   EXPECT_TRUE(again.comes_to_its_end());
+}
+
+// A dead thread that is traced would hold up its process's end for ever.
+TEST(TracerTest, AnActorDiesWhoseKeeperIsTraced) {
+  const ring_type& type = ring_types().front();
+  workplace at{.type = &type, .options = type.options};
+  at.options.capacity = 4;
+  const auto ring = type.create(at.where, at.options);
+  ASSERT_TRUE(ring) << ring.error().message;
+  at.inherited = ring->get();
+  void* const page = ::mmap(nullptr, sizeof(mailbox), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  {
+    actor a("the actor", at, *static_cast<mailbox*>(page));
+    a.tell({.what = verb::join});
+    ASSERT_TRUE(a.finish(30s));
+    (void)halt_keeper(a.pid());  // behind its back
+    a.die();
+  }
+  ::munmap(page, sizeof(mailbox));
 }
 
 }  // namespace
