@@ -39,26 +39,28 @@ constexpr std::uint32_t cost_of_a_visit = 16;         // steps: how often a loop
 
 std::uintptr_t end_of_operation() { return reinterpret_cast<std::uintptr_t>(&operation_ends); }
 
+// The next stop of one that sleeps, or looks like it: it is woken until it does.
+stop await_awake(pid_t thread, __ptrace_request how, const waker& wake, const sprint* running = nullptr) {
+  stop s = stop::asleep;
+  for (const auto until = clock::now() + longest_wait; s == stop::asleep && clock::now() < until;) {
+    wake();
+    s = await_stop(thread, how, running);
+  }
+  return s;
+}
+
 // How the thread is let on: each time that it sleeps, it is woken. A keeper's sleep is its end.
 advance advance_of(pid_t thread, bool by_keeper, waker wake) {
   if (by_keeper) return [=](__ptrace_request how, const sprint* running) { return go_on(thread, how, running); };
   return [=, wake = std::move(wake)](__ptrace_request how, const sprint* running) {
-    stop s = go_on(thread, how, running);
-    for (const auto until = clock::now() + longest_wait; s == stop::asleep && clock::now() < until;) {
-      wake();
-      s = await_stop(thread, how, running);
-    }
-    return s;
+    const stop s = go_on(thread, how, running);
+    return s == stop::asleep ? await_awake(thread, how, wake, running) : s;
   };
 }
 
-// Of one that runs, and is about to: it may look asleep until it does.
+// Of one that is about to.
 bool traps(pid_t thread) {
-  stop s = stop::asleep;
-  for (const auto until = clock::now() + longest_wait; s == stop::asleep && clock::now() < until;) {
-    s = await_stop(thread, PTRACE_CONT);
-  }
-  return s == stop::trapped;
+  return await_awake(thread, PTRACE_CONT, [] {}) == stop::trapped;
 }
 
 // Where the kernel's part of the process is; ours is where that of each who is forked from us is.
