@@ -165,34 +165,153 @@ TEST(Histogram, QuantilesWithinThreePercent) {
   EXPECT_EQ(h.most(), 100'000U);
 }
 
-// One section in which mpmc_ring is so many times as fast as a peer.
-results made_up(double ours, double peer) {
-  static const contender first{{.name = "mpmc_ring", .from = origin::ours}};
-  static const contender second{{.name = "a \"peer\"", .from = origin::peer}};
+const contender mpmc{{.name = "mpmc_ring", .from = origin::ours}};
+const contender spsc{{.name = "spsc_ring", .from = origin::ours, .one_to_one = true}};
+const contender peer{{.name = "a \"peer\"", .from = origin::peer}};
+const contender pipe{{.name = "pipe", .from = origin::kernel}};
+const contender lines{{.name = "limit: bare lines", .from = origin::limit}};
+
+// Of three passes that took a second each.
+series same(const contender& who, task what, const outcome& o) {
+  series s{&who, what, {3, o}};
+  for (outcome& each : s.runs) {
+    if (each.seconds == 0) each.seconds = 1;
+    each.line_before = each.line_after = 100;
+  }
+  return s;
+}
+
+series stream_of(const contender& who, double rate) {
+  outcome o;
+  o.received = o.sent = static_cast<std::uint64_t>(rate);
+  return same(who, task::stream, o);
+}
+
+series trips_of(const contender& who, std::uint64_t ns) {
+  outcome o;
+  o.trips.add(ns);
+  return same(who, task::round_trip, o);
+}
+
+series idle_of(const contender& who, double seconds, double busy) {
+  outcome o;
+  o.seconds = seconds;
+  o.receivers = busy;
+  return same(who, task::idle, o);
+}
+
+void add_table(results& r, const std::string& key, const std::string& label, std::vector<series> all) {
+  cell c{{label, {}}, std::move(all)};
+  r.tables.push_back({{key, key, "mpmc_ring", {c.at}}, {c}});
+}
+
+results made_up() {
   results r;
   r.usual_line = 100;
-  const auto runs = [](double rate) {
-    outcome o;
-    o.received = o.sent = static_cast<std::uint64_t>(rate);
-    o.seconds = 1;
-    o.line_before = o.line_after = 100;
-    return std::vector<outcome>(3, o);
-  };
-  cell c{{"1P1C", {}}, {{&first, task::stream, runs(ours)}, {&second, task::stream, runs(peer)}}};
-  r.tables.push_back({{"threads", "Threads", "mpmc_ring", {c.at}}, {c}});
+  r.who = {mpmc, spsc, peer, pipe};
   return r;
 }
 
-const finding& about(const std::vector<finding>& all, std::string_view what) {
+// mpmc_ring and a peer wherever any is to be.
+results made_up(double ours, double others) {
+  results r = made_up();
+  for (const char* key : {"threads", "processes"}) {
+    add_table(r, key, "1P1C", {stream_of(mpmc, ours), stream_of(peer, others)});
+  }
+  return r;
+}
+
+finding about(const results& r, std::string_view what) {
+  const std::vector<finding> all = judge(r);
   return *std::ranges::find_if(all, [&](const finding& f) { return f.promise.find(what) != std::string::npos; });
 }
 
-TEST(MustShow, MetOrNotOrNotRun) {
-  EXPECT_TRUE(about(judge(made_up(3e6, 2e6)), "any FIFO peer").met);
-  const std::vector<finding> behind = judge(made_up(1e6, 2e6));
-  EXPECT_FALSE(about(behind, "any FIFO peer").met);
-  EXPECT_NE(about(behind, "any FIFO peer").measured.find("0.50"), std::string::npos);
-  EXPECT_EQ(about(behind, "Boost.Lockfree").measured, "");
+bool mentions(const finding& f, std::string_view what) { return f.measured.find(what) != std::string::npos; }
+
+TEST(MustShow, MetOrNotOrNotMeasured) {
+  EXPECT_EQ(about(made_up(3e6, 2e6), "any FIFO peer").is, verdict::met);
+  const finding behind = about(made_up(1e6, 2e6), "any FIFO peer");
+  EXPECT_EQ(behind.is, verdict::not_met);
+  EXPECT_TRUE(mentions(behind, "0.50"));
+  EXPECT_TRUE(mentions(behind, "2 of 2 pairs below"));
+  EXPECT_EQ(about(made_up(3e6, 2e6), "Boost.Lockfree").is, verdict::not_measured);
+}
+
+TEST(MustShow, APartIsNotEverything) {
+  results r = made_up(3e6, 2e6);
+  r.tables.pop_back();
+  const finding f = about(r, "any FIFO peer");
+  EXPECT_EQ(f.is, verdict::not_measured);
+  EXPECT_TRUE(mentions(f, "processes not run"));
+  results slow = made_up(1e6, 2e6);
+  slow.tables.pop_back();
+  EXPECT_EQ(about(slow, "any FIFO peer").is, verdict::not_met);
+}
+
+TEST(MustShow, OneOfOursThatFailsMeetsNothing) {
+  using breakage = void (*)(cell&);
+  const std::vector<std::pair<std::string_view, breakage>> all{
+      {"missing", [](cell& c) { c.all.erase(c.all.begin()); }},
+      {"failed", [](cell& c) { c.all[0].runs[1].failed = "killed"; }},
+      {"stuck", [](cell& c) { c.all[0].runs[2].stuck = true; }},
+      {"wrong", [](cell& c) { c.all[0].runs[0].lost = 1; }}};
+  for (const auto& [fault, broken] : all) {
+    results r = made_up(3e6, 2e6);
+    broken(r.tables[1].cells[0]);
+    const finding f = about(r, "any FIFO peer");
+    EXPECT_EQ(f.is, verdict::not_met) << fault;
+    EXPECT_TRUE(mentions(f, fault)) << f.measured;
+  }
+}
+
+TEST(MustShow, PairsThatCannotBeComparedAreCounted) {
+  results r = made_up(3e6, 2e6);
+  r.tables[0].cells[0].all[1].runs[1].failed = "killed";
+  EXPECT_EQ(about(r, "any FIFO peer").is, verdict::met);
+  EXPECT_TRUE(mentions(about(r, "any FIFO peer"), "1 of 2 pairs compared"));
+  for (outcome& o : r.tables[1].cells[0].all[1].runs) o.seconds = 0;  // no figure
+  EXPECT_EQ(about(r, "any FIFO peer").is, verdict::not_measured);
+  EXPECT_TRUE(mentions(about(r, "any FIFO peer"), "0 of 2 pairs compared"));
+}
+
+TEST(MustShow, RoundTripsOfBothRings) {
+  results both = made_up();
+  add_table(both, "round-trip", "tries, spinning", {trips_of(mpmc, 110), trips_of(spsc, 90), trips_of(lines, 100)});
+  EXPECT_EQ(about(both, "round trip, spinning").is, verdict::met);
+  results one = made_up();
+  add_table(one, "round-trip", "tries, spinning", {trips_of(spsc, 90), trips_of(lines, 100)});
+  EXPECT_EQ(about(one, "round trip, spinning").is, verdict::not_met);
+  one.who = {spsc};
+  EXPECT_EQ(about(one, "round trip, spinning").is, verdict::not_measured);
+  results unlimited = made_up();
+  add_table(unlimited, "round-trip", "tries, spinning", {trips_of(mpmc, 110), trips_of(spsc, 90)});
+  EXPECT_EQ(about(unlimited, "round trip, spinning").is, verdict::not_measured);
+}
+
+TEST(MustShow, TenSecondsOfSleepAreTenSeconds) {
+  const auto sleepers = [](double seconds, double busy) {
+    results r = made_up();
+    add_table(r, "idle", "blocked", {idle_of(mpmc, seconds, busy), idle_of(spsc, 10, 0), idle_of(pipe, 10, 0)});
+    return about(r, "blocked receiver");
+  };
+  EXPECT_EQ(sleepers(10, 1e-4).is, verdict::met);
+  EXPECT_EQ(sleepers(10, 2e-3).is, verdict::not_met);
+  EXPECT_EQ(sleepers(2, 1e-4).is, verdict::not_measured);
+  EXPECT_TRUE(mentions(sleepers(2, 1e-4), "in 2.0 s"));
+  EXPECT_EQ(sleepers(2, 2e-3).is, verdict::not_met);
+}
+
+TEST(MustShow, BatchesOnBothTopologies) {
+  results r = made_up();
+  for (const char* key : {"batches", "batches-2P2C"}) {
+    EXPECT_EQ(about(r, "batches of 64").is, verdict::not_measured);
+    const auto columns = [](double rate) { return std::vector<series>{stream_of(mpmc, rate)}; };
+    add_table(r, key, "1", columns(1e6));
+    r.tables.back().cells.push_back({{"64", {}}, columns(4e6)});
+  }
+  EXPECT_EQ(about(r, "batches of 64").is, verdict::met);
+  r.tables[1].cells[1].all[0].runs[0].stuck = true;
+  EXPECT_EQ(about(r, "batches of 64").is, verdict::not_met);
 }
 
 TEST(Results, ARunInAnotherStateOfTheMachineDoesNotCount) {

@@ -145,8 +145,8 @@ std::string to_json(const results& r, const std::vector<finding>& findings) {
       array(r.who, [](const contender& c) { return json(c); }),
       array(findings,
             [](const finding& f) {
-              return fmt::format(R"({{"promise":{},"measured":{},"met":{}}})", quoted(f.promise),
-                                 f.measured.empty() ? "null" : quoted(f.measured), f.met);
+              return fmt::format(R"({{"promise":{},"measured":{},"verdict":"{}"}})", quoted(f.promise),
+                                 f.measured.empty() ? "null" : quoted(f.measured), to_string(f.is));
             }),
       array(r.tables, [&](const table& t) {
         return fmt::format("\n{{\"key\":{},\"title\":{},\"base\":{},\"columns\":{}}}", quoted(t.what.key),

@@ -27,7 +27,7 @@ std::string rate_text(const results& r, const series& s) {
   const auto rate = r.figure(s);
   if (!rate) return "?";
   const double million = rate->median * 1e-6;
-  return fmt::format("{:.{}f}{}", million, million < 10 ? 2 : 1, s.stuck() ? " stuck" : "");
+  return fmt::format("{:.{}f}{}{}", million, million < 10 ? 2 : 1, s.fault().empty() ? "" : " ", s.fault());
 }
 
 std::string ratio_text(const results& r, const series& base, const series& s) {
@@ -158,11 +158,7 @@ void print(const results& r) {
 void print(const std::vector<finding>& findings) {
   fmt::print("\nMust show\n");
   for (const finding& f : findings) {
-    fmt::print("  {:<8} {}\n           {}\n",
-               f.measured.empty() ? "not run"
-               : f.met            ? "met"
-                                  : "NOT MET",
-               f.promise, f.measured.empty() ? "-" : f.measured);
+    fmt::print("  {:<12} {}\n               {}\n", to_string(f.is), f.promise, f.measured.empty() ? "-" : f.measured);
   }
 }
 

@@ -142,13 +142,10 @@ std::string section_page(const tree& section, const charts& into) {
 std::string must_show(const tree& all) {
   std::string page = "<h2>Must show</h2>\n<table class=\"left\">\n";
   for (const auto& [_, f] : all.get_child("must_show")) {
-    const bool run = !is_null(f, "measured");
-    const bool met = f.get<bool>("met");
-    page += fmt::format("<tr><td class=\"{0}\">{0}</td><td>{1}</td><td>{2}</td></tr>\n",
-                        !run  ? "not run"
-                        : met ? "met"
-                              : "not met",
-                        escaped(text_of(f, "promise")), run ? escaped(text_of(f, "measured")) : "");
+    const std::string verdict = text_of(f, "verdict");
+    page += fmt::format("<tr><td class=\"{}\">{}</td><td>{}</td><td>{}</td></tr>\n",
+                        verdict == "not met" ? "bad" : verdict, verdict, escaped(text_of(f, "promise")),
+                        is_null(f, "measured") ? "" : escaped(text_of(f, "measured")));
   }
   return page + "</table>\n";
 }
@@ -186,7 +183,7 @@ figure { margin: 8px 0; overflow-x: auto } table { border-collapse: collapse; fo
 td, th { padding: 2px 10px 2px 0; text-align: right; white-space: nowrap; vertical-align: top } td:first-child, th:first-child { text-align: left }
 .left td, .left th { text-align: left; white-space: normal } small { color: #666 } tr.ours td:first-child { color: #0b6e99; font-weight: 600 }
 tr.limit td:first-child { color: #b3261e } .beside { display: flex; gap: 12px; align-items: flex-start; flex-wrap: wrap }
-td.met { color: #1b7f3b; font-weight: 600 } td.not { color: #b3261e; font-weight: 600; white-space: nowrap !important }
+td.met { color: #1b7f3b; font-weight: 600 } td.bad { color: #b3261e; font-weight: 600 } .left td:first-child { white-space: nowrap }
 summary { cursor: pointer; color: #555 }
 .key span { display: inline-block; width: 11px; height: 11px; margin: 0 5px 0 14px }
 )";

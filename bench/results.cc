@@ -23,13 +23,15 @@ double figure_of(task what, const outcome& o) {
 
 }  // namespace
 
-bool series::stuck() const noexcept {
-  return std::any_of(runs.begin(), runs.end(), [](const outcome& o) { return o.stuck; });
-}
-
 const std::string* series::failed() const noexcept {
   const auto bad = std::find_if(runs.begin(), runs.end(), [](const outcome& o) { return !o.failed.empty(); });
   return bad == runs.end() ? nullptr : &bad->failed;
+}
+
+std::string_view series::fault() const noexcept {
+  if (failed() != nullptr) return "failed";
+  if (std::ranges::any_of(runs, &outcome::stuck)) return "stuck";
+  return std::ranges::all_of(runs, &outcome::right) ? "" : "wrong";
 }
 
 histogram series::trips() const noexcept {

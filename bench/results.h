@@ -20,8 +20,9 @@ struct series {
   task what;
   std::vector<outcome> runs;  // one a pass
 
-  bool stuck() const noexcept;  // in any run
-  const std::string* failed() const noexcept;
+  const std::string* failed() const noexcept;  // why, in some run
+  // What was worst in any run: "failed", "stuck", or "wrong", where messages did not arrive as they should; or empty.
+  std::string_view fault() const noexcept;
   histogram trips() const noexcept;  // of all runs
 };
 
