@@ -31,7 +31,13 @@ namespace {
 
 using message = parcel<16>;
 
-enum class flaw { none, loses, doubles, both, tears, dies };
+const contender mpmc{{.name = "mpmc_ring", .from = origin::ours}};
+const contender spsc{{.name = "spsc_ring", .from = origin::ours, .one_to_one = true}};
+const contender peer{{.name = "a \"peer\"", .from = origin::peer}};
+const contender pipe{{.name = "pipe", .from = origin::kernel}};
+const contender lines{{.name = "limit: bare lines", .from = origin::limit}};
+
+enum class flaw { none, loses, doubles, both, tears, swaps, dies };
 
 // A good ring, but for every 100th message of each producer.
 template <flaw Flaw>
@@ -46,9 +52,17 @@ class flawed {
   struct port_type {
     typename placed<ring>::view at;
     std::uint64_t pushes = 0;
+    std::optional<message> held{};
 
     bool try_push(const message& m) {
-      if (pushes + 1 == 100) {
+      if (Flaw == flaw::swaps && pushes + 1 == 50) {
+        held = m;
+      } else if (held) {
+        if (!at->try_push(m)) return false;
+        while (!at->try_push(*held)) {
+        }
+        held.reset();
+      } else if (pushes + 1 == 100) {
         if (Flaw == flaw::dies) ::raise(SIGKILL);
         message other = m;
         if (Flaw == flaw::tears) other.words[0] = mark_of(0, 5);
@@ -113,6 +127,13 @@ TEST(Harness, FindsALossThatADoubleMakesUpFor) {
 
 TEST(Harness, FindsATornMessage) { EXPECT_GT(run<flaw::tears>(place::processes, 2).damaged, 0U); }
 
+TEST(Harness, FindsDisorder) {
+  const outcome o = run<flaw::swaps>(place::processes, 2);
+  EXPECT_GT(o.reordered, 0U);
+  EXPECT_TRUE(series({&mpmc, task::stream, {o}}).wrong(o));
+  EXPECT_FALSE(series({&peer, task::stream, {o}}).wrong(o));
+}
+
 TEST(Harness, OutlivesAQueueThatKills) {
   EXPECT_FALSE(run<flaw::dies>(place::threads, 1).failed.empty());
   EXPECT_FALSE(run<flaw::dies>(place::processes, 1).failed.empty());
@@ -164,12 +185,6 @@ TEST(Histogram, QuantilesWithinThreePercent) {
   EXPECT_EQ(h.quantile(1), 100'000U);
   EXPECT_EQ(h.most(), 100'000U);
 }
-
-const contender mpmc{{.name = "mpmc_ring", .from = origin::ours}};
-const contender spsc{{.name = "spsc_ring", .from = origin::ours, .one_to_one = true}};
-const contender peer{{.name = "a \"peer\"", .from = origin::peer}};
-const contender pipe{{.name = "pipe", .from = origin::kernel}};
-const contender lines{{.name = "limit: bare lines", .from = origin::limit}};
 
 // Of three passes that took a second each.
 series same(const contender& who, task what, const outcome& o) {
@@ -331,6 +346,15 @@ TEST(Results, WrongsAreNamed) {
   r.tables[0].cells[0].all[1].runs[1].lost = 7;
   ASSERT_EQ(wrongs(r).size(), 1U);
   EXPECT_NE(wrongs(r)[0].find("7 lost"), std::string::npos);
+}
+
+TEST(Results, OursAnswerForTheOrder) {
+  results r = made_up(1000, 2000);
+  r.tables[0].cells[0].all[1].runs[1].reordered = 5;
+  EXPECT_TRUE(wrongs(r).empty());
+  r.tables[0].cells[0].all[0].runs[1].reordered = 5;
+  ASSERT_EQ(wrongs(r).size(), 1U);
+  EXPECT_EQ(about(r, "any FIFO peer").is, verdict::not_met);
 }
 
 TEST(Json, QuotesAndNumbers) {

@@ -40,10 +40,17 @@ std::string short_number(double v) { return fmt::format("{:.{}f}", v, v < 10 ? 2
 
 std::string one_bar(const bar& b, double x, double y, double width, double most, double scale) {
   const auto along = [&](double value) { return x + width * std::min(1.0, value / most); };
+  const std::string_view colour = colour_of(b.from);
   std::string all = fmt::format(
-      R"(<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"><title>{}: {} ({} to {})</title></rect>)",
-      x, y + 2, along(b.value) - x, row_height - 5, colour_of(b.from), escaped(b.name), short_number(b.value / scale),
-      short_number(b.low / scale), short_number(b.high / scale));
+      R"(<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" {}><title>{}: {} ({} to {}) {}</title></rect>)", x,
+      y + 2, along(b.value) - x, row_height - 5,
+      b.fault.empty() ? fmt::format(R"(fill="{}")", colour)
+                      : fmt::format(R"(fill="none" stroke="{}" stroke-dasharray="2")", colour),
+      escaped(b.name), short_number(b.value / scale), short_number(b.low / scale), short_number(b.high / scale),
+      b.fault);
+  if (!b.fault.empty()) {
+    return all + text(along(b.value) + 4, y + row_height - 5, "start", "#b3261e", b.fault);
+  }
   all += fmt::format(R"(<path d="M{0:.1f} {2:.1f}H{1:.1f}" stroke="#222" stroke-width="1"/>)", along(b.low),
                      along(b.high), y + row_height / 2 - 0.5);
   return all +

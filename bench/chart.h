@@ -21,6 +21,7 @@ struct bar {
   double value;
   double low;
   double high;
+  std::string fault{};  // instead of which there should be a figure: then the bar is hollow
 };
 
 struct panel {

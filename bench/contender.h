@@ -27,6 +27,9 @@ struct traits {
   bool apart = false;         // measured only where a section names it
   bool waits_inside = false;  // spins in its calls: not with more workers than cores
   std::string_view note{};
+
+  // Of one producer's messages to one consumer. What a peer does is only said.
+  bool answers_for_order() const noexcept { return from == origin::ours && fifo; }
 };
 
 struct contender : traits {

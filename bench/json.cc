@@ -107,10 +107,11 @@ std::string json(const results& r, const outcome& o) {
 }
 
 std::string json(const results& r, const series& s, const series* base) {
-  return fmt::format(R"({{"queue":{},"from":"{}","figure":{},"base_to_it":{},"bytes":{},"trips":{},"runs":{}}})",
-                     quoted(s.who->name), name_of(s.who->from), json(r.figure(s)),
-                     base == nullptr ? "null" : json(r.ratio(*base, s)), s.runs.empty() ? 0 : s.runs.front().bytes,
-                     json(s.trips()), array(s.runs, [&](const outcome& o) { return json(r, o); }));
+  return fmt::format(
+      R"({{"queue":{},"from":"{}","fault":"{}","figure":{},"base_to_it":{},"bytes":{},"trips":{},"runs":{}}})",
+      quoted(s.who->name), name_of(s.who->from), s.fault(), json(r.figure(s)),
+      base == nullptr ? "null" : json(r.ratio(*base, s)), s.runs.empty() ? 0 : s.runs.front().bytes, json(s.trips()),
+      array(s.runs, [&](const outcome& o) { return json(r, o); }));
 }
 
 std::string json(const results& r, const table& t, const cell& c) {

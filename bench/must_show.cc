@@ -105,7 +105,6 @@ class least {
  private:
   void add(std::string_view key, const cell& c, const series& first, const series& other) {
     ++pairs_;
-    if (!other.fault().empty()) return;
     const auto s = r_.ratio(first, other);
     if (s) compared_.push_back({*s, fmt::format("{} {}, {}", key, c.at.label, other.who->name)});
   }
@@ -163,7 +162,7 @@ finding trips(const results& r, std::string promise, std::string_view label, std
   for (const std::string_view ours : {"mpmc_ring", "spsc_ring"}) {
     const series* const first = fit(r, *c, "round-trip", ours, e);
     if (first == nullptr) continue;
-    const auto s = bare == nullptr || !bare->fault().empty() ? std::nullopt : r.ratio(*first, *bare);
+    const auto s = bare == nullptr ? std::nullopt : r.ratio(*first, *bare);
     if (s) {
       e.add(s->median <= wanted, fmt::format("{} {}", ours, text_of(*s)));
     } else {

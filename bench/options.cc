@@ -17,7 +17,8 @@ namespace millrace::bench {
 std::optional<int> parse(int argc, const char* const* argv, const std::vector<contender>& all, request& r) {
   command_line line(
       "compare", "The rings beside other queues on the same work, in interleaved runs; every message is checked.",
-      "Exit status: 0; 1 if a queue lost, doubled or damaged messages; 2 for bad input.\n"
+      "Exit status: 0; 1 if a queue lost, doubled or damaged messages, or one of ours reordered them; 2 for bad "
+      "input.\n"
       "A figure that misses what is promised is said so, and is no failure: the machine has its part in it.");
   const std::vector<section> sections = plan();
   bool in_short = false;

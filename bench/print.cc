@@ -168,9 +168,9 @@ std::vector<std::string> wrongs(const results& r) {
     for (const cell& c : t.cells) {
       for (const series& s : c.all) {
         for (const outcome& o : s.runs) {
-          if (o.right()) continue;
-          all.push_back(fmt::format("{} at {} {}: {} lost, {} doubled, {} damaged of {}", s.who->name, t.what.key,
-                                    c.at.label, o.lost, o.doubled, o.damaged, o.sent));
+          if (!s.wrong(o)) continue;
+          all.push_back(fmt::format("{} at {} {}: {} lost, {} doubled, {} damaged, {} reordered of {}", s.who->name,
+                                    t.what.key, c.at.label, o.lost, o.doubled, o.damaged, o.reordered, o.sent));
         }
       }
     }

@@ -13,7 +13,7 @@ namespace millrace::bench {
 void print(const results& r);
 void print(const std::vector<finding>& findings);
 
-// A line for each queue that lost, doubled or damaged messages in some run.
+// A line for each run in which a queue lost, doubled or damaged messages, or one of ours reordered them.
 std::vector<std::string> wrongs(const results& r);
 
 }  // namespace millrace::bench

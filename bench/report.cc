@@ -66,9 +66,15 @@ class charts {
 panel panel_of(const tree& column, double factor) {
   panel p{text_of(column, "label"), {}};
   for (const auto& [_, q] : column.get_child("queues")) {
-    if (is_null(q, "figure")) continue;
-    p.bars.push_back({text_of(q, "queue"), text_of(q, "from"), factor * q.get<double>("figure.median"),
-                      factor * q.get<double>("figure.low"), factor * q.get<double>("figure.high")});
+    bar b{text_of(q, "queue"), text_of(q, "from"), 0, 0, 0, text_of(q, "fault")};
+    if (is_null(q, "figure")) {
+      if (b.fault.empty()) b.fault = "?";
+    } else {
+      b.value = factor * q.get<double>("figure.median");
+      b.low = factor * q.get<double>("figure.low");
+      b.high = factor * q.get<double>("figure.high");
+    }
+    p.bars.push_back(std::move(b));
   }
   return p;
 }
@@ -108,8 +114,14 @@ std::string trips(const tree& section, const charts& into) {
     std::vector<curve> curves;
     std::string table = "<table><tr><th></th><th>p50</th><th>p99</th><th>p99.9</th><th>most</th></tr>\n";
     for (const auto& [__, q] : c.get_child("queues")) {
-      if (is_null(q, "trips")) continue;
       curve one{text_of(q, "queue"), text_of(q, "from"), {}};
+      std::string fault = text_of(q, "fault");
+      if (fault.empty() && is_null(q, "trips")) fault = "?";
+      if (!fault.empty()) {
+        table += fmt::format("<tr class=\"{}\"><td>{}</td><td class=\"bad\">{}</td></tr>\n", one.from,
+                             escaped(one.name), fault);
+        continue;
+      }
       for (const auto& [___, point] : q.get_child("trips")) {
         one.points.push_back({point.front().second.get_value<double>(), point.back().second.get_value<double>()});
       }
@@ -206,7 +218,8 @@ std::string page_of(const tree& all, const charts& into) {
       "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>millrace: measurements</title>\n"
       "<style>{}</style>\n<h1>millrace beside other queues</h1>\n<p>{}<br>{} passes of {} ms, interleaved; medians, "
       "the "
-      "line in each bar spans the quartiles; every message of every run was checked.{}</p>\n",
+      "line in each bar spans the quartiles; every message of every run that came to its end was checked: a hollow bar "
+      "is of a queue that failed, was stuck, or did wrong by its messages.{}</p>\n",
       style, escaped(text_of(all, "machine")), text_of(all, "passes"), text_of(all, "window_ms"),
       all.get<bool>("realtime") ? " The rest of the machine waited while a run was under way." : "");
   page += legend() + must_show(all);

@@ -28,10 +28,14 @@ const std::string* series::failed() const noexcept {
   return bad == runs.end() ? nullptr : &bad->failed;
 }
 
+bool series::wrong(const outcome& o) const noexcept {
+  return !o.right() || (o.reordered != 0 && who->answers_for_order());
+}
+
 std::string_view series::fault() const noexcept {
   if (failed() != nullptr) return "failed";
   if (std::ranges::any_of(runs, &outcome::stuck)) return "stuck";
-  return std::ranges::all_of(runs, &outcome::right) ? "" : "wrong";
+  return std::ranges::any_of(runs, [&](const outcome& o) { return wrong(o); }) ? "wrong" : "";
 }
 
 histogram series::trips() const noexcept {
@@ -76,6 +80,7 @@ std::optional<spread> results::figure(const series& s) const {
 }
 
 std::optional<spread> results::ratio(const series& first, const series& second) const {
+  if (!first.fault().empty() || !second.fault().empty()) return std::nullopt;
   return bench::ratio(figures(first), figures(second));
 }
 

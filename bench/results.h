@@ -21,7 +21,9 @@ struct series {
   std::vector<outcome> runs;  // one a pass
 
   const std::string* failed() const noexcept;  // why, in some run
-  // What was worst in any run: "failed", "stuck", or "wrong", where messages did not arrive as they should; or empty.
+  // Messages were lost, doubled or damaged, or came in another order where that is promised.
+  bool wrong(const outcome& o) const noexcept;
+  // What was worst in any run: "failed", "stuck" or "wrong"; or empty.
   std::string_view fault() const noexcept;
   histogram trips() const noexcept;  // of all runs
 };
@@ -59,6 +61,7 @@ struct results {
   // second of streams, the median in ns of round trips, the receivers' CPU time in seconds of the idle.
   std::vector<std::optional<double>> figures(const series& s) const;
   std::optional<spread> figure(const series& s) const;
+  // Nothing where either has a fault.
   std::optional<spread> ratio(const series& first, const series& second) const;
 };
 
