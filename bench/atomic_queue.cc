@@ -1,4 +1,5 @@
 // Maxim Egorushkin's atomic_queue.
+#include <string_view>
 #include <vector>
 
 #include "bench/contender.h"
@@ -19,11 +20,18 @@ constexpr traits of_words{.name = "atomic_queue", .from = origin::peer, .package
 constexpr traits of_any{.name = "atomic_queue2", .from = origin::peer, .package = "libatomic-queue-dev"};
 constexpr traits one_each{
     .name = "atomic_queue2 SPSC", .from = origin::peer, .package = "libatomic-queue-dev", .one_to_one = true};
+constexpr std::string_view spins = "its push and pop, which spin inside; measured where each worker has a core";
 constexpr traits optimist{.name = "atomic_queue optimist",
                           .from = origin::peer,
                           .package = "libatomic-queue-dev",
                           .waits_inside = true,
-                          .note = "its push and pop, which spin inside; measured where each worker has a core"};
+                          .note = spins};
+constexpr traits optimist_one_each{.name = "atomic_queue SPSC optimist",
+                                   .from = origin::peer,
+                                   .package = "libatomic-queue-dev",
+                                   .one_to_one = true,
+                                   .waits_inside = true,
+                                   .note = spins};
 
 #ifdef BENCH_HAS_ATOMIC_QUEUE
 
@@ -56,34 +64,38 @@ class tried {
   placed<Queue> queue_;
 };
 
-template <std::size_t Capacity>
+template <class Queue>
 class insisting {
-  using queue = atomic_queue::AtomicQueue<mark, Capacity>;
-
  public:
   using value_type = parcel<8>;
 
   insisting(const work&, board&) {}
 
   struct port_type {
-    typename placed<queue>::view at;
+    typename placed<Queue>::view at;
     void push(const value_type& m) noexcept { at->push(m.stamped()); }
     void pop(value_type& m) noexcept { m.stamp(at->pop()); }
   };
   port_type port(const work& w, role) { return {queue_.seen_by(w)}; }
 
  private:
-  placed<queue> queue_;
+  placed<Queue> queue_;
 };
 
+// For one and one as upstream has it: neither contention nor throughput to be minded, and no total order.
 template <class T, std::size_t Capacity>
 using words = std::conditional_t<sizeof(T) == sizeof(mark), tried<atomic_queue::AtomicQueue<mark, Capacity>, T>, void>;
 template <class T, std::size_t Capacity>
 using any = tried<atomic_queue::AtomicQueue2<T, Capacity>, T>;
 template <class T, std::size_t Capacity>
-using any_one_each = tried<atomic_queue::AtomicQueue2<T, Capacity, true, true, false, true>, T>;
+using any_one_each = tried<atomic_queue::AtomicQueue2<T, Capacity, false, false, false, true>, T>;
 template <class T, std::size_t Capacity>
-using words_optimist = std::conditional_t<sizeof(T) == sizeof(mark), insisting<Capacity>, void>;
+using words_optimist =
+    std::conditional_t<sizeof(T) == sizeof(mark), insisting<atomic_queue::AtomicQueue<mark, Capacity>>, void>;
+template <class T, std::size_t Capacity>
+using words_optimist_one_each =
+    std::conditional_t<sizeof(T) == sizeof(mark),
+                       insisting<atomic_queue::AtomicQueue<mark, Capacity, mark{}, false, false, false, true>>, void>;
 
 #endif
 
@@ -95,8 +107,9 @@ void add_atomic_queue(std::vector<contender>& all) {
   all.push_back(contend<any>(of_any));
   all.push_back(contend<any_one_each>(one_each));
   all.push_back(contend<words_optimist>(optimist));
+  all.push_back(contend<words_optimist_one_each>(optimist_one_each));
 #else
-  for (const traits& t : {of_words, of_any, one_each, optimist}) all.push_back({t});
+  for (const traits& t : {of_words, of_any, one_each, optimist, optimist_one_each}) all.push_back({t});
 #endif
 }
 

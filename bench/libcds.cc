@@ -1,10 +1,11 @@
-// libcds' Vyukov queue, its slots inside it: it has no pointers then.
+// libcds' Vyukov queue and its ring for one and one, their slots inside them: they have no pointers then.
 #include <vector>
 
 #include "bench/contender.h"
 
 #ifdef BENCH_HAS_LIBCDS
 #include <cds/container/vyukov_mpmc_cycle_queue.h>
+#include <cds/container/weak_ringbuffer.h>
 
 #include <cstddef>
 
@@ -15,23 +16,26 @@ namespace millrace::bench {
 namespace {
 
 constexpr traits cycle{.name = "libcds Vyukov", .from = origin::peer, .package = "libcds-dev"};
+constexpr traits weak{
+    .name = "libcds WeakRingBuffer", .from = origin::peer, .package = "libcds-dev", .one_to_one = true};
 
 #ifdef BENCH_HAS_LIBCDS
 
-template <class T, std::size_t Capacity>
-class static_cycle {
-  struct inside : cds::container::vyukov_queue::traits {
-    using buffer = cds::opt::v::uninitialized_static_buffer<void*, Capacity>;
-  };
-  using queue = cds::container::VyukovMPMCCycleQueue<T, inside>;
+// Traits of theirs, but for where the slots are.
+template <class Traits, std::size_t Capacity>
+struct inside : Traits {
+  using buffer = cds::opt::v::uninitialized_static_buffer<void*, Capacity>;
+};
 
+template <class Queue, class T, std::size_t Capacity>
+class enqueued {
  public:
   using value_type = T;
 
-  static_cycle(const work&, board&) : queue_(sizeof(queue), Capacity) {}
+  enqueued(const work&, board&) : queue_(sizeof(Queue), Capacity) {}
 
   struct port_type {
-    typename placed<queue>::view at;
+    typename placed<Queue>::view at;
     bool try_push(const T& m) { return at->enqueue(m); }
     bool try_pop(T& m) { return at->dequeue(m); }
   };
@@ -39,8 +43,16 @@ class static_cycle {
   std::size_t bytes() const noexcept { return queue_.bytes(); }
 
  private:
-  placed<queue> queue_;
+  placed<Queue> queue_;
 };
+
+template <class T, std::size_t Capacity>
+using static_cycle =
+    enqueued<cds::container::VyukovMPMCCycleQueue<T, inside<cds::container::vyukov_queue::traits, Capacity>>, T,
+             Capacity>;
+template <class T, std::size_t Capacity>
+using static_weak =
+    enqueued<cds::container::WeakRingBuffer<T, inside<cds::container::weak_ringbuffer::traits, Capacity>>, T, Capacity>;
 
 #endif
 
@@ -49,8 +61,9 @@ class static_cycle {
 void add_libcds(std::vector<contender>& all) {
 #ifdef BENCH_HAS_LIBCDS
   all.push_back(contend<static_cycle>(cycle));
+  all.push_back(contend<static_weak>(weak));
 #else
-  all.push_back({cycle});
+  for (const traits& t : {cycle, weak}) all.push_back({t});
 #endif
 }
 

@@ -40,11 +40,11 @@ std::string ratio_text(const results& r, const series& base, const series& s) {
 // A block of rows, each a queue, and columns, of what `text` says of a series.
 template <class F>
 void print_block(const table& t, std::string_view head, F text) {
-  fmt::print("\n  {:<22}", head);
+  fmt::print("\n  {:<26}", head);
   for (const cell& c : t.cells) fmt::print("{:>18}", c.at.label);
   fmt::print("\n");
   for (const contender* who : rows_of(t)) {
-    fmt::print("  {:<22}", who->name);
+    fmt::print("  {:<26}", who->name);
     for (const cell& c : t.cells) {
       const series* s = c.of(who->name);
       fmt::print("{:>18}", s == nullptr ? "-" : text(c, *s));
