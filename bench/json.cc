@@ -116,11 +116,12 @@ std::string json(const results& r, const series& s, const series* base) {
 
 std::string json(const results& r, const table& t, const cell& c) {
   const work& w = c.at.job;
-  return fmt::format(R"({{"label":{},"task":"{}","where":"{}","waiting":"{}","producers":{},"consumers":{},"bytes":{},)"
-                     R"("capacity":{},"batch":{},"queues":{}}})",
-                     quoted(c.at.label), name_of(w.what), w.where == place::threads ? "threads" : "processes",
-                     name_of(w.how), w.producers, w.consumers, w.bytes, w.capacity, w.batch,
-                     array(c.all, [&](const series& s) { return json(r, s, c.of(t.what.base)); }));
+  return fmt::format(
+      R"({{"label":{},"task":"{}","where":"{}","placement":"{}","waiting":"{}","producers":{},"consumers":{},"bytes":{},)"
+      R"("capacity":{},"batch":{},"queues":{}}})",
+      quoted(c.at.label), name_of(w.what), w.where == place::threads ? "threads" : "processes",
+      w.cores == placement::apart ? "apart" : "mixed", name_of(w.how), w.producers, w.consumers, w.bytes, w.capacity,
+      w.batch, array(c.all, [&](const series& s) { return json(r, s, c.of(t.what.base)); }));
 }
 
 std::string json(const contender& c) {

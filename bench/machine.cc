@@ -55,6 +55,7 @@ const std::vector<unsigned>& cores() {
 
 void stay_on_first_half(std::uint32_t number) { stay_on(number % half()); }
 void stay_on_second_half(std::uint32_t number) { stay_on(half() + number % half()); }
+void stay_on_any(std::uint32_t number) { stay_on(number); }
 
 bool take_rank(int rank) {
   const sched_param p{.sched_priority = rank};

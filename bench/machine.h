@@ -11,10 +11,11 @@ namespace millrace::bench {
 
 const std::vector<unsigned>& cores();  // that this process was started on
 
-// Producers on one half of the cores, consumers on the other. Left to itself the
-// scheduler puts them together or apart as chance has it, which makes a factor of eight.
+// Left to itself the scheduler puts producers and consumers together or apart as chance has it, which makes a
+// factor of eight.
 void stay_on_first_half(std::uint32_t number);
 void stay_on_second_half(std::uint32_t number);
+void stay_on_any(std::uint32_t number);
 
 // Whoever has a higher rank runs first, and before all that has none. False: not allowed to.
 bool take_rank(int rank);

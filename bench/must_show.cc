@@ -128,7 +128,7 @@ bool one_to_one(const work& w) { return w.producers == 1 && w.consumers == 1; }
 finding of_all_topologies(const results& r, std::string promise, const std::function<bool(const series&)>& counts,
                           double wanted) {
   least l(r, std::move(promise), "mpmc_ring");
-  for (const std::string_view key : {"threads", "processes"}) l.over(key, counts);
+  for (const std::string_view key : {"threads", "processes", "threads-mixed", "processes-mixed"}) l.over(key, counts);
   return l.against(wanted);
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <span>
 
 #include "bench/machine.h"
 
@@ -18,9 +19,9 @@ constexpr std::array<topology, 6> topologies{{{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4
 
 std::string name_of(const work& w) { return fmt::format("{}P{}C", w.producers, w.consumers); }
 
-std::vector<column> along_topologies(work w) {
+std::vector<column> along_topologies(work w, std::span<const topology> which = topologies) {
   std::vector<column> all;
-  for (const topology& t : topologies) {
+  for (const topology& t : which) {
     w.producers = t.producers;
     w.consumers = t.consumers;
     all.push_back({name_of(w), w});
@@ -53,6 +54,9 @@ constexpr std::array<std::pair<const char*, std::size_t>, 3> capacities{
 std::vector<section> plan() {
   const work threads{.where = place::threads};
   const work processes{.where = place::processes};
+  const work threads_mixed{.where = place::threads, .cores = placement::mixed};
+  const work processes_mixed{.where = place::processes, .cores = placement::mixed};
+  const auto crowds = std::span(topologies).last(3);  // as many on one side as on the other, and more than one
   const work crowd{.where = place::processes, .producers = 2, .consumers = 2};
   work spinning{.what = task::round_trip, .where = place::processes, .how = waiting::spin};
   work calling = spinning;
@@ -81,6 +85,10 @@ std::vector<section> plan() {
   return {
       {"threads", "Threads, 8 bytes, 1,024 slots", "mpmc_ring", along_topologies(threads)},
       {"processes", "Processes, 8 bytes, 1,024 slots", "mpmc_ring", along_topologies(processes)},
+      {"threads-mixed", "Threads, each core with producers and consumers, 8 bytes, 1,024 slots", "mpmc_ring",
+       along_topologies(threads_mixed, crowds)},
+      {"processes-mixed", "Processes, each core with producers and consumers, 8 bytes, 1,024 slots", "mpmc_ring",
+       along_topologies(processes_mixed, crowds)},
       {"sizes", "Sizes, 1P1C, processes, 1,024 slots", "spsc_ring", along(processes, &work::bytes, sizes)},
       {"capacities", "Slots, 1P1C, processes, 8 bytes", "mpmc_ring", along(processes, &work::capacity, capacities),
        false},

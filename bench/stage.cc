@@ -33,9 +33,14 @@ constexpr int rank_of_caller = 3;
 constexpr int rank_of_stage = 2;
 constexpr int rank_of_worker = 1;
 
+void take_core(const worker& w) {
+  if (w.job.cores == placement::mixed) return stay_on_any(w.number);
+  w.side == role::producer ? stay_on_first_half(w.number) : stay_on_second_half(w.number);
+}
+
 void begin(const worker& w) {
   if (w.all.realtime) take_rank(rank_of_worker);
-  w.side == role::producer ? stay_on_first_half(w.number) : stay_on_second_half(w.number);
+  take_core(w);
   w.all.ready.fetch_add(1, std::memory_order_release);
   while (w.all.started.load(std::memory_order_acquire) == 0) {
     (void)futex_wait(w.all.started, 0, deadline::never());

@@ -18,6 +18,12 @@ enum class place : std::uint8_t { threads, processes };
 // What a worker does whose try has failed; or it makes the queue's own blocking calls.
 enum class waiting : std::uint8_t { yield, spin, block };
 
+// Of workers on cores.
+enum class placement : std::uint8_t {
+  apart,  // producers on one half of the cores, consumers on the other
+  mixed,  // the first of either side on the first core, and so on
+};
+
 enum class task : std::uint8_t {
   stream,      // producers send as much as they can
   round_trip,  // one message at a time to the other and back, at once
@@ -28,6 +34,7 @@ enum class task : std::uint8_t {
 struct work {
   task what = task::stream;
   place where = place::threads;
+  placement cores = placement::apart;
   waiting how = waiting::yield;
   std::uint32_t producers = 1;
   std::uint32_t consumers = 1;
