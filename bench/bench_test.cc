@@ -15,6 +15,7 @@
 
 #include "bench/contender.h"
 #include "bench/histogram.h"
+#include "bench/instructions.h"
 #include "bench/json.h"
 #include "bench/message.h"
 #include "bench/must_show.h"
@@ -88,13 +89,17 @@ class flawed {
   placed<ring> ring_;
 };
 
+template <class Queue>
+contender made_of() {
+  using under_test = measured<Queue, false>;
+  return {{.name = "under test", .from = origin::peer},
+          [](const work& w, board& b) -> std::unique_ptr<queue> { return std::make_unique<under_test>(w, b); },
+          [](const work& w) { return under_test::able(w); }};
+}
+
 template <flaw Flaw>
 outcome run(place where, std::uint32_t each) {
-  using under_test = measured<flawed<Flaw>, false>;
-  const contender who{
-      {.name = "flawed", .from = origin::peer},
-      [](const work& w, board& b) -> std::unique_ptr<queue> { return std::make_unique<under_test>(w, b); },
-      [](const work& w) { return under_test::able(w); }};
+  const contender who = made_of<flawed<Flaw>>();
   const work job{.where = where, .producers = each, .consumers = each, .bytes = sizeof(message), .capacity = 256};
   EXPECT_TRUE(who.can(job));
   for (std::chrono::milliseconds window{100};; window *= 2) {  // on a busy machine all may not have run at first
@@ -130,8 +135,61 @@ TEST(Harness, FindsATornMessage) { EXPECT_GT(run<flaw::tears>(place::processes, 
 TEST(Harness, FindsDisorder) {
   const outcome o = run<flaw::swaps>(place::processes, 2);
   EXPECT_GT(o.reordered, 0U);
-  EXPECT_TRUE(series({&mpmc, task::stream, {o}}).wrong(o));
-  EXPECT_FALSE(series({&peer, task::stream, {o}}).wrong(o));
+  EXPECT_TRUE(series({&mpmc, task::stream, {o}, {}}).wrong(o));
+  EXPECT_FALSE(series({&peer, task::stream, {o}, {}}).wrong(o));
+}
+
+constexpr work alone{.what = task::alone, .consumers = 0, .bytes = sizeof(message), .capacity = 256};
+
+TEST(Harness, AWorkerAloneChecksEachMessage) {
+  const auto run_alone = [](const contender& who) {
+    EXPECT_TRUE(who.can(alone));
+    return perform(who, alone, std::chrono::milliseconds(100), false, std::chrono::seconds(60));
+  };
+  const outcome good = run_alone(made_of<flawed<flaw::none>>());
+  EXPECT_EQ(good.failed, "");
+  EXPECT_TRUE(good.right());
+  EXPECT_GT(good.received, 0U);
+  EXPECT_GT(run_alone(made_of<flawed<flaw::loses>>()).damaged, 0U);
+  EXPECT_GT(run_alone(made_of<flawed<flaw::tears>>()).damaged, 0U);
+}
+
+// Whose push takes so many instructions more, and as many repeats of one.
+template <int More>
+class delayed {
+ public:
+  using value_type = message;
+
+  delayed(const work&, board&) {}
+
+  struct port_type {
+    message kept{};
+
+    bool try_push(const message& m) {
+      asm volatile(".rept %c0\n nop\n .endr" : : "i"(More));
+      std::byte from[More]{};
+      std::byte to[More];
+      const std::byte* source = from;
+      std::byte* target = to;
+      std::size_t count = More;
+      asm volatile("rep movsb" : "+S"(source), "+D"(target), "+c"(count) : : "memory");
+      kept = m;
+      return true;
+    }
+    bool try_pop(message& m) {
+      m = kept;
+      return true;
+    }
+  };
+  port_type port(const work&, role) { return {}; }
+};
+
+TEST(Harness, CountsInstructions) {
+  const auto few_more = instructions_a_pair(made_of<delayed<8>>(), alone);
+  const auto many_more = instructions_a_pair(made_of<delayed<108>>(), alone);
+  ASSERT_TRUE(few_more && many_more);
+  EXPECT_GT(*few_more, 8);
+  EXPECT_NEAR(*many_more - *few_more, 100, 20);  // zeroing `from` takes some
 }
 
 TEST(Harness, OutlivesAQueueThatKills) {
@@ -188,7 +246,7 @@ TEST(Histogram, QuantilesWithinThreePercent) {
 
 // Of three passes that took a second each.
 series same(const contender& who, task what, const outcome& o) {
-  series s{&who, what, {3, o}};
+  series s{&who, what, {3, o}, {}};
   for (outcome& each : s.runs) {
     if (each.seconds == 0) each.seconds = 1;
     each.line_before = each.line_after = 100;

@@ -30,11 +30,8 @@ class end_of {
  public:
   end_of(std::optional<Stream> own, Stream& other, role r) : own_(std::move(own)) {
     Stream& of = own_ ? *own_ : other;
-    if (r == role::producer) {
-      out_.emplace(value_of(of.attach_sender()));
-    } else {
-      in_.emplace(value_of(of.attach_receiver()));
-    }
+    if (r != role::consumer) out_.emplace(value_of(of.attach_sender()));
+    if (r != role::producer) in_.emplace(value_of(of.attach_receiver()));
   }
 
   void push(const message& m) noexcept {

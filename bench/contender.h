@@ -43,7 +43,7 @@ struct contender : traits {
     if (!installed()) return false;
     if (waits_inside && w.workers() > cores().size()) return false;
     if (w.where == place::processes && !between_processes) return false;
-    if (one_to_one && (w.producers != 1 || w.consumers != 1)) return false;
+    if (one_to_one && (w.producers > 1 || w.consumers > 1)) return false;
     return able(w);
   }
 };

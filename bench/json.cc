@@ -73,6 +73,8 @@ std::string_view name_of(task t) {
       return "wake-up";
     case task::idle:
       return "idle";
+    case task::alone:
+      return "alone";
   }
   return "";
 }
@@ -108,10 +110,11 @@ std::string json(const results& r, const outcome& o) {
 
 std::string json(const results& r, const series& s, const series* base) {
   return fmt::format(
-      R"({{"queue":{},"from":"{}","fault":"{}","figure":{},"base_to_it":{},"bytes":{},"trips":{},"runs":{}}})",
+      R"({{"queue":{},"from":"{}","fault":"{}","figure":{},"base_to_it":{},"instructions":{},"bytes":{},"trips":{},"runs":{}}})",
       quoted(s.who->name), name_of(s.who->from), s.fault(), json(r.figure(s)),
-      base == nullptr ? "null" : json(r.ratio(*base, s)), s.runs.empty() ? 0 : s.runs.front().bytes, json(s.trips()),
-      array(s.runs, [&](const outcome& o) { return json(r, o); }));
+      base == nullptr ? "null" : json(r.ratio(*base, s)),
+      s.instructions_a_pair ? number(*s.instructions_a_pair) : "null", s.runs.empty() ? 0 : s.runs.front().bytes,
+      json(s.trips()), array(s.runs, [&](const outcome& o) { return json(r, o); }));
 }
 
 std::string json(const results& r, const table& t, const cell& c) {

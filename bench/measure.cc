@@ -7,6 +7,7 @@
 
 #include "bench/bare.h"
 #include "bench/contender.h"
+#include "bench/instructions.h"
 #include "bench/stage.h"
 
 namespace millrace::bench {
@@ -20,7 +21,7 @@ table seats(const section& s, const std::vector<contender>& all, std::size_t& ru
       const bool named = std::ranges::find(s.who, who.name) != s.who.end();
       const bool restless = c.job.what == task::idle && who.waits_inside;
       if ((s.who.empty() ? !who.apart : named) && !restless && who.can(c.job)) {
-        made.all.push_back({&who, c.job.what, {}});
+        made.all.push_back({&who, c.job.what, {}, {}});
       }
     }
     runs += made.all.size();
@@ -81,6 +82,9 @@ results measure(const std::vector<section>& sections, const std::vector<contende
           series& s = c.all[(pass + i) % c.all.size()];
           next(t, c, s.who->name);
           s.runs.push_back(perform(*s.who, c.at.job, window_of(c.at.job, e), e.realtime));
+          if (c.at.job.what == task::alone && pass == 0 && s.fault().empty()) {
+            s.instructions_a_pair = instructions_a_pair(*s.who, c.at.job);
+          }
         }
       }
     }

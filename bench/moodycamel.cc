@@ -40,11 +40,8 @@ class blocks {
   class port_type {
    public:
     port_type(queue& q, role r) : queue_(q) {
-      if (r == role::producer) {
-        in_.emplace(q);
-      } else {
-        out_.emplace(q);
-      }
+      if (r != role::consumer) in_.emplace(q);
+      if (r != role::producer) out_.emplace(q);
     }
 
     bool try_push(const T& m) { return queue_.try_enqueue(*in_, m); }

@@ -63,6 +63,7 @@ std::vector<section> plan() {
   calling.how = waiting::block;
   work waking = calling;
   waking.what = task::wake_up;
+  const work alone{.what = task::alone, .consumers = 0};
   work doing_nothing = calling;
   doing_nothing.what = task::idle;
   work blocking = processes;
@@ -118,6 +119,8 @@ std::vector<section> plan() {
        "Round trips, processes, 8 bytes",
        "mpmc_ring",
        {{"tries, spinning", spinning}, {"blocking calls", calling}, {"blocking calls, the other asleep", waking}}},
+      {"alone", "One worker that pops what it has pushed, 1,024 slots", "mpmc_ring", along(alone, &work::bytes, sizes),
+       false},
       {"idle", "Receivers whom nobody sends anything, processes", "mpmc_ring", {{"blocked", doing_nothing}}},
   };
 }

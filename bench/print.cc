@@ -22,12 +22,12 @@ std::vector<const contender*> rows_of(const table& t) {
   return rows;
 }
 
-std::string rate_text(const results& r, const series& s) {
+std::string figure_text(const results& r, const series& s, double factor) {
   if (s.failed() != nullptr) return "failed";
-  const auto rate = r.figure(s);
-  if (!rate) return "?";
-  const double million = rate->median * 1e-6;
-  return fmt::format("{:.{}f}{}{}", million, million < 10 ? 2 : 1, s.fault().empty() ? "" : " ", s.fault());
+  const auto figure = r.figure(s);
+  if (!figure) return "?";
+  const double value = figure->median * factor;
+  return fmt::format("{:.{}f}{}{}", value, value < 10 ? 2 : 1, s.fault().empty() ? "" : " ", s.fault());
 }
 
 std::string ratio_text(const results& r, const series& base, const series& s) {
@@ -98,9 +98,17 @@ void print_bare(const results& r) {
 
 void print(const results& r, const table& t) {
   fmt::print("\n{}\n", t.what.title);
-  if (t.cells.front().at.job.what == task::idle) return print_idle(t.cells.front());
-  if (t.cells.front().at.job.what != task::stream) return print_trips(r, t);
-  print_block(t, "million/s", [&](const cell&, const series& s) { return rate_text(r, s); });
+  const task what = t.cells.front().at.job.what;
+  if (what == task::idle) return print_idle(t.cells.front());
+  if (what == task::round_trip || what == task::wake_up) return print_trips(r, t);
+  if (what == task::alone) {
+    print_block(t, "ns a push and pop", [&](const cell&, const series& s) { return figure_text(r, s, 1); });
+    print_block(t, "instructions", [](const cell&, const series& s) {
+      return s.instructions_a_pair ? fmt::format("{:.1f}", *s.instructions_a_pair) : "?";
+    });
+  } else {
+    print_block(t, "million/s", [&](const cell&, const series& s) { return figure_text(r, s, 1e-6); });
+  }
   print_block(t, t.what.base + " to each", [&](const cell& c, const series& s) {
     const series* base = c.of(t.what.base);
     return base == nullptr ? "?" : ratio_text(r, *base, s);

@@ -26,7 +26,7 @@
 
 namespace millrace::bench {
 
-enum class role : std::uint8_t { producer, consumer };
+enum class role : std::uint8_t { producer, consumer, both };
 
 // A worker's end of a queue of messages T; it is made and used by that worker alone. It has
 // at least one of these pairs.
@@ -101,6 +101,7 @@ class patience {
 
 inline constexpr std::size_t most_batch = 64;
 inline constexpr std::uint64_t stretch = 64;  // messages between looks at the clock on the wall
+inline constexpr std::uint64_t few = 4;       // likewise, where each instruction may take 100 us: see instructions.h
 
 // How long consumers look for messages that have been sent and do not come.
 inline constexpr std::chrono::milliseconds given_up{200};
@@ -116,6 +117,9 @@ class labourer {
 
   labourer(Port& port, const worker& w) noexcept : port_(port), w_(w), wait_(w.job.how) {}
 
+  void work() { w_.side == role::producer ? produce() : consume(); }
+
+ private:
   void produce() {
     while (!w_.enough()) {
       if (w_.job.what == task::idle) {
@@ -142,7 +146,6 @@ class labourer {
     w_.own().books = books_;
   }
 
- private:
   // Whether its own blocking calls are made: also by one that has no others.
   bool sleeps() const noexcept { return blocks && (w_.job.how == waiting::block || !tries); }
 
@@ -258,6 +261,16 @@ class traveller {
  public:
   traveller(Port& out, Port& in, const worker& w) noexcept : out_(out), in_(in), w_(w) {}
 
+  void work() { w_.side == role::producer ? produce() : consume(); }
+
+  // The queue's own blocking calls, or tries without a pause.
+  static constexpr bool able(waiting how) noexcept {
+    return how == waiting::block ? blocking<Port, T> : how == waiting::spin && trying<Port, T>;
+  }
+
+ private:
+  static constexpr std::chrono::microseconds until_asleep{100};
+
   void produce() {
     histogram& trips = w_.all.trips;
     for (std::uint64_t sent = 0; !w_.enough();) {
@@ -282,14 +295,6 @@ class traveller {
     }
     w_.own().books = books;
   }
-
-  // The queue's own blocking calls, or tries without a pause.
-  static constexpr bool able(waiting how) noexcept {
-    return how == waiting::block ? blocking<Port, T> : how == waiting::spin && trying<Port, T>;
-  }
-
- private:
-  static constexpr std::chrono::microseconds until_asleep{100};
 
   void send(mark m) {
     message_.stamp(m);
@@ -324,6 +329,41 @@ class traveller {
   T message_{};
 };
 
+// What a push and a pop cost where nobody else is there. Each message is checked on the spot, as books would
+// cost as much as a queue.
+template <class Port, class T>
+class soloist {
+ public:
+  soloist(Port& port, const worker& w) noexcept : port_(port), w_(w) {}
+
+  void work() {
+    for (std::uint64_t pairs = 0; !w_.enough();) {
+      for (const std::uint64_t end = pairs + few; pairs != end; ++pairs) push_and_pop(mark_of(w_.number, pairs));
+      w_.own().moved.store(pairs, std::memory_order_relaxed);
+    }
+    w_.own().books.torn = wrong_;
+  }
+
+ private:
+  void push_and_pop(mark m) {
+    out_.stamp(m);
+    bool done = true;
+    if constexpr (trying<Port, T>) {
+      done = port_.try_push(out_) && port_.try_pop(in_);
+    } else {
+      port_.push(out_);
+      port_.pop(in_);
+    }
+    wrong_ += done && in_.intact() && in_.stamped() == m ? 0 : 1;
+  }
+
+  Port& port_;
+  const worker& w_;
+  std::uint64_t wrong_ = 0;
+  T out_{};
+  T in_{};
+};
+
 // A queue that has no more to offer than one message's way there and back.
 template <class Q>
 concept only_for_trips = Q::only_for_trips;
@@ -343,12 +383,15 @@ class measured final : public queue {
   static constexpr bool able(const work& w) noexcept {
     if (travels(w)) return All && traveller<port, value>::able(w.how);
     if (only_for_trips<Q>) return false;
+    if (w.what == task::alone) return trying<port, value> || blocking<port, value>;
     if (w.batch > 1) return part::batches;
     return w.how == waiting::block ? part::blocks : part::tries || part::blocks;
   }
 
   void labour(const worker& w, void (*begin)(const worker&)) override {
-    port own = queue_.port(w.job, w.side);
+    const bool alone = w.job.what == task::alone;
+    port own = queue_.port(w.job, alone ? role::both : w.side);
+    if (alone) return carry_out(soloist<port, value>(own, w), w, begin);
     if constexpr (All) {
       if (travels(w.job)) {
         const bool first = w.side == role::producer;
@@ -373,7 +416,7 @@ class measured final : public queue {
   template <class Part>
   static void carry_out(Part it, const worker& w, void (*begin)(const worker&)) {
     begin(w);
-    w.side == role::producer ? it.produce() : it.consume();
+    it.work();
     w.own().ended_ns = monotonic_ns();
     w.own().cpu_ns = w.cpu_ns() - w.own().cpu_ns;
     w.all.ended.fetch_add(1, std::memory_order_release);

@@ -79,6 +79,19 @@ panel panel_of(const tree& column, double factor) {
   return p;
 }
 
+std::vector<panel> instructions(const tree& columns) {
+  std::vector<panel> panels;
+  for (const auto& [_, c] : columns) {
+    panel& p = panels.emplace_back(panel{text_of(c, "label"), {}});
+    for (const auto& [__, q] : c.get_child("queues")) {
+      if (is_null(q, "instructions")) continue;
+      const auto n = q.get<double>("instructions");
+      p.bars.push_back({text_of(q, "queue"), text_of(q, "from"), n, n, n, {}});
+    }
+  }
+  return panels;
+}
+
 // Names down, columns across.
 std::string ratios(const tree& section) {
   std::vector<std::string> names;
@@ -144,11 +157,15 @@ std::string section_page(const tree& section, const charts& into) {
   const std::string task = text_of(columns.front().second, "task");
   std::string page = fmt::format("<h2>{}</h2>\n", escaped(text_of(section, "title")));
   if (task == "round trip" || task == "wake-up") return page + trips(section, into);
-  const bool idle = task == "idle";
+  const std::string key = text_of(section, "key");
+  const auto [factor, unit] = task == "idle"    ? std::pair(1e3, "ms of CPU time")
+                              : task == "alone" ? std::pair(1.0, "ns a push and pop")
+                                                : std::pair(1e-6, "million/s");
   std::vector<panel> panels;
-  for (const auto& [_, c] : columns) panels.push_back(panel_of(c, idle ? 1e3 : 1e-6));
-  page += into.add(text_of(section, "key"), bar_chart(panels, idle ? "ms of CPU time" : "million/s", 1));
-  return idle ? page : page + ratios(section);
+  for (const auto& [_, c] : columns) panels.push_back(panel_of(c, factor));
+  page += into.add(key, bar_chart(panels, unit, 1));
+  if (task == "alone") page += into.add(key + "-instructions", bar_chart(instructions(columns), "instructions", 1));
+  return task == "idle" ? page : page + ratios(section);
 }
 
 std::string must_show(const tree& all) {

@@ -17,6 +17,8 @@ double figure_of(task what, const outcome& o) {
       return static_cast<double>(o.trips.quantile(0.5));
     case task::idle:
       return o.receivers;
+    case task::alone:
+      return 1e9 / o.rate();
   }
   return 0;
 }

@@ -18,7 +18,8 @@ namespace millrace::bench {
 struct series {
   const contender* who;
   task what;
-  std::vector<outcome> runs;  // one a pass
+  std::vector<outcome> runs;                    // one a pass
+  std::optional<double> instructions_a_pair{};  // of one worker alone, where they can be counted
 
   const std::string* failed() const noexcept;  // why, in some run
   // Messages were lost, doubled or damaged, or came in another order where that is promised.
@@ -58,7 +59,8 @@ struct results {
   // Whether the line between the cores was as usual before and after the run.
   bool steady(const outcome& o) const noexcept;
   // The figure of each pass: of the runs in a steady state, or of all if those are too few. Messages a
-  // second of streams, the median in ns of round trips, the receivers' CPU time in seconds of the idle.
+  // second of streams, the median in ns of round trips, the receivers' CPU time in seconds of the idle, ns a push
+  // and pop of one worker alone.
   std::vector<std::optional<double>> figures(const series& s) const;
   std::optional<spread> figure(const series& s) const;
   // Nothing where either has a fault.

@@ -85,17 +85,6 @@ void with_threads(queue& q, const work& job, board& b, std::chrono::milliseconds
   for (std::thread& t : all) t.join();
 }
 
-// Children die with their parent.
-pid_t fork_bound() {
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(1);
-  }
-  return child;
-}
-
 // Waits for all; false if one ended badly, and then ends the rest.
 bool all_end_well(const std::vector<pid_t>& children) {
   for (std::size_t left = children.size(); left != 0; --left) {
@@ -149,15 +138,6 @@ bool play(const contender& who, const work& job, board& b, std::chrono::millisec
   return false;
 }
 
-void clean_up(const board& b) {
-  for (const auto& name : b.segments) {
-    if (name.front() != '\0') ::shm_unlink(name.data());
-  }
-  for (const std::int32_t queue : b.message_queues) {
-    if (queue >= 0) ::msgctl(queue, IPC_RMID, nullptr);
-  }
-}
-
 void count(const work& job, const board& b, outcome& o) {
   std::uint64_t least[2] = {UINT64_MAX, UINT64_MAX};
   std::int64_t cpu = 0;
@@ -172,17 +152,23 @@ void count(const work& job, const board& b, outcome& o) {
     if (!sends) o.receivers += 1e-9 * static_cast<double>(d.cpu_ns);
     ended = std::max(ended, d.ended_ns);
   }
+  if (job.what == task::alone) o.received = o.sent;
   o.seconds = 1e-9 * static_cast<double>(ended - b.started_ns);
   const auto share = [](std::uint64_t part, std::uint64_t whole, std::uint32_t many) {
     return whole == 0 ? 0.0 : static_cast<double>(part) * many / static_cast<double>(whole);
   };
-  o.least_share = std::min(share(least[0], o.sent, job.producers), share(least[1], o.received, job.consumers));
+  o.least_share = share(least[0], o.sent, job.producers);
+  if (job.consumers != 0) o.least_share = std::min(o.least_share, share(least[1], o.received, job.consumers));
   const double could = o.seconds * static_cast<double>(std::min<std::size_t>(job.workers(), cores().size()));
   o.busy = could > 0 ? 1e-9 * static_cast<double>(cpu) / could : 0;
 }
 
 // Of a run that came to its end.
 void audit(const work& job, const board& b, outcome& o) {
+  if (job.what == task::alone) {
+    o.damaged = b.desks[0].books.torn;
+    return;
+  }
   for (std::uint32_t p = 0; p != job.producers; ++p) {
     account got;
     for (std::uint32_t c = 0; c != job.consumers; ++c) {
@@ -207,7 +193,26 @@ shared_board::shared_board()
   std::construct_at(static_cast<board*>(at_));
 }
 
-shared_board::~shared_board() { ::munmap(at_, sizeof(board)); }
+shared_board::~shared_board() {
+  const board& b = **this;
+  for (const auto& name : b.segments) {
+    if (name.front() != '\0') ::shm_unlink(name.data());
+  }
+  for (const std::int32_t queue : b.message_queues) {
+    if (queue >= 0) ::msgctl(queue, IPC_RMID, nullptr);
+  }
+  ::munmap(at_, sizeof(board));
+}
+
+pid_t fork_bound() {
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
+  }
+  return child;
+}
 
 performance::performance(const contender& who, const work& job, std::chrono::milliseconds window, bool realtime,
                          std::chrono::milliseconds beyond)
@@ -233,7 +238,6 @@ outcome performance::finish() {
     if (o.stuck) ::kill(stage_, SIGKILL);
     ::waitpid(stage_, &how, 0);
   }
-  clean_up(b);
   if (stage_ < 0 || (!o.stuck && !(WIFEXITED(how) && WEXITSTATUS(how) == 0))) {
     o.failed = b.refused.front() != '\0' ? b.refused.data()
                : WIFSIGNALED(how)        ? std::string("killed by ") + ::strsignal(WTERMSIG(how))

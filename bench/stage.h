@@ -12,7 +12,10 @@
 
 namespace millrace::bench {
 
-// A board that processes share.
+// A child that dies with its parent.
+pid_t fork_bound();
+
+// A board that processes share. What queues have left on it to be removed goes with it.
 class shared_board {
  public:
   shared_board();

@@ -29,6 +29,7 @@ enum class task : std::uint8_t {
   round_trip,  // one message at a time to the other and back, at once
   wake_up,     // likewise, with a pause between in which the other falls asleep
   idle,        // consumers wait for what does not come
+  alone,       // one worker pops what it has pushed; the only work without consumers
 };
 
 struct work {
