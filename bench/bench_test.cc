@@ -121,6 +121,13 @@ TEST(Harness, FindsNothingWrongWithARightQueue) {
   }
 }
 
+TEST(Harness, ATenthOfTheWindowDoesNotCount) {
+  const outcome o = run<flaw::none>(place::threads, 1);
+  EXPECT_GT(o.cold, 0U);
+  EXPECT_LT(o.cold, o.received);
+  EXPECT_DOUBLE_EQ(o.rate() * o.seconds, static_cast<double>(o.received - o.cold));
+}
+
 TEST(Harness, FindsALoss) { EXPECT_GT(run<flaw::loses>(place::processes, 2).lost, 0U); }
 
 TEST(Harness, FindsADouble) { EXPECT_GT(run<flaw::doubles>(place::threads, 2).doubled, 0U); }

@@ -29,11 +29,12 @@ struct board {
   alignas(line_bytes) std::atomic<std::uint32_t> ready{0};    // workers that have attached
   alignas(line_bytes) std::atomic<std::uint32_t> started{0};  // futex
   alignas(line_bytes) std::atomic<std::uint32_t> enough{0};   // producers stop
+  std::atomic<std::uint32_t> warm{0};                         // from now on it counts
   alignas(line_bytes) std::atomic<std::uint32_t> producers_left{0};
-  std::atomic<std::uint32_t> ended{0};  // workers whose figures are complete
   bool realtime = false;
   std::int64_t started_ns = 0;
-  std::int64_t enough_ns = 0;
+  std::int64_t warm_ns = 0;
+  std::uint64_t received_cold = 0;
   double line_before = 0;  // see outcome
   double line_after = 0;
   std::size_t bytes = 0;  // that the queue takes, where that is known

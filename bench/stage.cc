@@ -59,6 +59,17 @@ void labour(queue& q, const worker& w) {
   }
 }
 
+std::uint64_t moved_by(const board& b, std::uint32_t first, std::uint32_t last) {
+  std::uint64_t all = 0;
+  for (std::uint32_t i = first; i != last; ++i) all += b.desks[i].moved.load(std::memory_order_relaxed);
+  return all;
+}
+
+std::uint64_t received_of(const work& job, const board& b) {
+  if (job.what == task::alone) return moved_by(b, 0, job.producers);
+  return moved_by(b, job.producers, job.workers());
+}
+
 void start(board& b, const work& job, std::chrono::milliseconds window) {
   while (b.ready.load(std::memory_order_acquire) != job.workers()) {
     std::this_thread::sleep_for(std::chrono::microseconds(100));  // not a yield: they have a lower rank
@@ -66,8 +77,11 @@ void start(board& b, const work& job, std::chrono::milliseconds window) {
   b.started_ns = monotonic_ns();
   b.started.store(1, std::memory_order_release);
   futex_wake_all(b.started);
+  if (job.what != task::idle) std::this_thread::sleep_for(std::chrono::microseconds(window) / 10);
+  b.received_cold = received_of(job, b);
+  b.warm_ns = monotonic_ns();
+  b.warm.store(1, std::memory_order_relaxed);
   std::this_thread::sleep_for(window);
-  b.enough_ns = monotonic_ns();
   b.enough.store(1, std::memory_order_relaxed);
 }
 
@@ -145,21 +159,22 @@ void count(const work& job, const board& b, outcome& o) {
   for (std::uint32_t i = 0; i != job.workers(); ++i) {
     const desk& d = b.desks[i];
     const bool sends = i < job.producers;
-    const std::uint64_t moved = d.moved.load(std::memory_order_acquire);
-    (sends ? o.sent : o.received) += moved;
-    least[sends ? 0 : 1] = std::min(least[sends ? 0 : 1], moved);
+    least[sends ? 0 : 1] = std::min(least[sends ? 0 : 1], d.moved.load(std::memory_order_relaxed));
     cpu += d.cpu_ns;
     if (!sends) o.receivers += 1e-9 * static_cast<double>(d.cpu_ns);
     ended = std::max(ended, d.ended_ns);
   }
-  if (job.what == task::alone) o.received = o.sent;
-  o.seconds = 1e-9 * static_cast<double>(ended - b.started_ns);
+  o.sent = moved_by(b, 0, job.producers);
+  o.received = received_of(job, b);
+  o.cold = b.received_cold;
+  o.seconds = 1e-9 * static_cast<double>(ended - b.warm_ns);
   const auto share = [](std::uint64_t part, std::uint64_t whole, std::uint32_t many) {
     return whole == 0 ? 0.0 : static_cast<double>(part) * many / static_cast<double>(whole);
   };
   o.least_share = share(least[0], o.sent, job.producers);
   if (job.consumers != 0) o.least_share = std::min(o.least_share, share(least[1], o.received, job.consumers));
-  const double could = o.seconds * static_cast<double>(std::min<std::size_t>(job.workers(), cores().size()));
+  const double could = 1e-9 * static_cast<double>(ended - b.started_ns) *
+                       static_cast<double>(std::min<std::size_t>(job.workers(), cores().size()));
   o.busy = could > 0 ? 1e-9 * static_cast<double>(cpu) / could : 0;
 }
 
@@ -249,7 +264,7 @@ outcome performance::finish() {
   o.bytes = b.bytes;
   count(job_, b, o);
   if (o.stuck) {
-    o.seconds = b.started_ns == 0 ? 0 : 1e-9 * static_cast<double>(monotonic_ns() - b.started_ns);
+    o.seconds = b.warm_ns == 0 ? 0 : 1e-9 * static_cast<double>(monotonic_ns() - b.warm_ns);
   } else {
     audit(job_, b, o);
   }

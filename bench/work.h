@@ -53,7 +53,8 @@ struct outcome {
   bool stuck = false;    // it was ended from outside; the rate is that of what had got through by then
   std::uint64_t sent = 0;
   std::uint64_t received = 0;
-  double seconds = 0;
+  std::uint64_t cold = 0;  // of those, before what counts
+  double seconds = 0;      // that count
   double least_share = 0;  // of the slowest worker, to the average one of its side
   double busy = 0;         // CPU time of the workers, to that of the cores that they could have
   double receivers = 0;    // CPU time of the consumers' processes, in seconds
@@ -67,7 +68,7 @@ struct outcome {
   histogram trips{};  // ns, of round trips
 
   bool right() const noexcept { return lost == 0 && doubled == 0 && damaged == 0; }
-  double rate() const noexcept { return seconds > 0 ? static_cast<double>(received) / seconds : 0; }
+  double rate() const noexcept { return seconds > 0 ? static_cast<double>(received - cold) / seconds : 0; }
 };
 
 }  // namespace millrace::bench
