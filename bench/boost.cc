@@ -5,12 +5,12 @@
 #include <boost/lockfree/spsc_queue.hpp>
 #include <cstddef>
 #include <cstring>
-#include <random>
 #include <span>
 #include <string>
 
 #include "bench/contender.h"
 #include "bench/placed.h"
+#include "bench/unused_name.h"
 
 namespace millrace::bench {
 namespace {
@@ -54,9 +54,7 @@ class interprocess {
  public:
   using value_type = T;
 
-  interprocess(const work&, board& b) {
-    std::random_device random;
-    name_ = "millrace-bench-" + std::to_string(random()) + std::to_string(random());
+  interprocess(const work&, board& b) : name_(unused_name()) {
     b.leave_segment(name_);
     made_.emplace(boost::interprocess::create_only, name_.c_str(), Capacity, sizeof(T));
   }

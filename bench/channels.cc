@@ -2,12 +2,12 @@
 #include <concepts>
 #include <cstddef>
 #include <optional>
-#include <random>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "bench/contender.h"
+#include "bench/unused_name.h"
 #include "bench/value_of.h"
 #include "millrace/broadcast.h"
 #include "millrace/byte_channel.h"
@@ -84,8 +84,7 @@ class through_mailbox {
   using value_type = message;
 
   through_mailbox(const work& w, board& b)
-      : name_(std::to_string(std::random_device()())),
-        box_(value_of(letters::create(name_, {.capacity = slots, .members = w.workers() + 1}))) {
+      : name_(unused_name()), box_(value_of(letters::create(name_, {.capacity = slots, .members = w.workers() + 1}))) {
     b.leave_segment(mailbox_location(name_).name());
   }
   through_mailbox(const through_mailbox&) = delete;
@@ -118,9 +117,7 @@ class through_link {
  public:
   using value_type = message;
 
-  through_link(const work&, board& b) : exchange_(std::to_string(std::random_device()())) {
-    b.leave_segment("millrace.direct." + exchange_);
-  }
+  through_link(const work&, board& b) : exchange_(unused_name()) { b.leave_segment("millrace.direct." + exchange_); }
 
   class port_type {
    public:

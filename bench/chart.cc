@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bench/text.h"
+
 namespace millrace::bench {
 namespace {
 
@@ -36,9 +38,7 @@ std::vector<std::pair<std::string, std::string>> rows_of(const std::vector<panel
   return rows;
 }
 
-std::string short_number(double v) { return fmt::format("{:.{}f}", v, v < 10 ? 2 : v < 100 ? 1 : 0); }
-
-std::string one_bar(const bar& b, double x, double y, double width, double most, double scale) {
+std::string one_bar(const bar& b, double x, double y, double width, double most) {
   const auto along = [&](double value) { return x + width * std::min(1.0, value / most); };
   const std::string_view colour = colour_of(b.from);
   std::string all = fmt::format(
@@ -46,21 +46,13 @@ std::string one_bar(const bar& b, double x, double y, double width, double most,
       y + 2, along(b.value) - x, row_height - 5,
       b.fault.empty() ? fmt::format(R"(fill="{}")", colour)
                       : fmt::format(R"(fill="none" stroke="{}" stroke-dasharray="2")", colour),
-      escaped(b.name), short_number(b.value / scale), short_number(b.low / scale), short_number(b.high / scale),
-      b.fault);
+      escaped(b.name), number_text(b.value), number_text(b.low), number_text(b.high), b.fault);
   if (!b.fault.empty()) {
     return all + text(along(b.value) + 4, y + row_height - 5, "start", "#b3261e", b.fault);
   }
   all += fmt::format(R"(<path d="M{0:.1f} {2:.1f}H{1:.1f}" stroke="#222" stroke-width="1"/>)", along(b.low),
                      along(b.high), y + row_height / 2 - 0.5);
-  return all +
-         text(along(std::max(b.value, b.high)) + 4, y + row_height - 5, "start", "#333", short_number(b.value / scale));
-}
-
-std::string time_text(double ns) {
-  return ns < 1e3   ? fmt::format("{:.0f} ns", ns)
-         : ns < 1e6 ? fmt::format("{:.0f} us", ns / 1e3)
-                    : fmt::format("{:.0f} ms", ns / 1e6);
+  return all + text(along(std::max(b.value, b.high)) + 4, y + row_height - 5, "start", "#333", number_text(b.value));
 }
 
 }  // namespace
@@ -96,7 +88,7 @@ std::string_view colour_of(std::string_view from) {
   return "#b9bfc8";
 }
 
-std::string bar_chart(const std::vector<panel>& panels, std::string_view unit, double scale) {
+std::string bar_chart(const std::vector<panel>& panels, std::string_view unit) {
   constexpr double whole = 1180;
   const auto rows = rows_of(panels);
   const double each = (whole - names_width) / static_cast<double>(panels.size());
@@ -115,7 +107,7 @@ std::string bar_chart(const std::vector<panel>& panels, std::string_view unit, d
     all += fmt::format(R"(<path d="M{:.1f} {:.1f}V{:.1f}" stroke="#999"/>)", x, title_height - 2, height - 6);
     for (const bar& b : panels[p].bars) {
       const auto row = std::ranges::find(rows, std::pair{b.name, b.from}) - rows.begin();
-      all += one_bar(b, x, title_height + row_height * static_cast<double>(row), each - 52, most, scale);
+      all += one_bar(b, x, title_height + row_height * static_cast<double>(row), each - 52, most);
     }
     all += '\n';
   }

@@ -30,8 +30,7 @@ struct panel {
 };
 
 // Panels side by side, in each the same rows, and a row empty where a panel has no such bar.
-// `unit` is what a value is in, once divided by `scale`.
-std::string bar_chart(const std::vector<panel>& panels, std::string_view unit, double scale);
+std::string bar_chart(const std::vector<panel>& panels, std::string_view unit);
 
 struct curve {
   std::string name;

@@ -4,10 +4,8 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <string>
@@ -20,6 +18,7 @@
 #include "bench/must_show.h"
 #include "bench/options.h"
 #include "bench/print.h"
+#include "bench/users_path.h"
 
 namespace millrace::bench {
 namespace {
@@ -29,9 +28,7 @@ int compare(int argc, char** argv) {
   if (const auto nothing_to_do = parse(argc, argv, contenders(), asked)) return *nothing_to_do;
   std::ofstream json;
   if (!asked.json.empty()) {
-    // Under `bazel run` the working directory is none of the user's.
-    const char* const there = std::getenv("BUILD_WORKING_DIRECTORY");
-    json.open(there == nullptr ? std::filesystem::path(asked.json) : std::filesystem::path(there) / asked.json);
+    json.open(users_path(asked.json));
     if (!json) throw std::runtime_error(fmt::format("cannot write to {}: {}", asked.json, std::strerror(errno)));
   }
   const bool watched = ::isatty(STDERR_FILENO) == 1;

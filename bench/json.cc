@@ -100,10 +100,10 @@ std::string json(const histogram& h) {
 
 std::string json(const results& r, const outcome& o) {
   return fmt::format(
-      R"({{"failed":{},"stuck":{},"steady":{},"sent":{},"received":{},"seconds":{},"rate":{},"lost":{},"doubled":{},)"
+      R"({{"failed":{},"stuck":{},"steady":{},"sent":{},"received":{},"cold":{},"seconds":{},"rate":{},"lost":{},"doubled":{},)"
       R"("damaged":{},"reordered":{},"least_share":{},"busy":{},"receivers_cpu_seconds":{},"line_before":{},)"
       R"("line_after":{}}})",
-      o.failed.empty() ? "null" : quoted(o.failed), o.stuck, r.steady(o), o.sent, o.received, number(o.seconds),
+      o.failed.empty() ? "null" : quoted(o.failed), o.stuck, r.steady(o), o.sent, o.received, o.cold, number(o.seconds),
       number(o.rate()), o.lost, o.doubled, o.damaged, o.reordered, number(o.least_share), number(o.busy),
       number(o.receivers), number(o.line_before), number(o.line_after));
 }

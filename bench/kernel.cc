@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -23,6 +22,7 @@
 #include <vector>
 
 #include "bench/contender.h"
+#include "bench/unused_name.h"
 #include "millrace/descriptor.h"
 
 namespace millrace::bench {
@@ -35,12 +35,6 @@ bool done(std::int64_t returned, const char* call) {
   if (returned >= 0) return true;
   if (errno == EAGAIN || errno == ENOMSG) return false;
   fail(call);
-}
-
-std::string unused_name() {
-  std::random_device random;
-  std::string name = "/millrace-bench-";
-  return name.append(std::to_string(random())).append(std::to_string(random()));
 }
 
 struct shape {
@@ -56,7 +50,7 @@ class posix_queue {
   posix_queue(const shape& s, board&) : bytes_(s.bytes) {
     const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
     (void)::setrlimit(RLIMIT_MSGQUEUE, &all);  // for root
-    const std::string name = unused_name();
+    const std::string name = "/" + unused_name();
     const int flags = O_RDWR | O_CREAT | O_EXCL | (s.blocks ? 0 : O_NONBLOCK);
     mq_attr shape{};
     shape.mq_msgsize = static_cast<long>(s.bytes);
@@ -154,7 +148,7 @@ class named_pipe : public byte_pipe {
 
  private:
   static std::pair<descriptor, descriptor> made() {
-    const std::string path = std::filesystem::temp_directory_path().string() + unused_name();
+    const std::string path = std::filesystem::temp_directory_path() / unused_name();
     if (::mkfifo(path.c_str(), 0600) != 0) fail("mkfifo");
     descriptor out(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     descriptor in(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));

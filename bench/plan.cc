@@ -132,8 +132,4 @@ std::chrono::milliseconds window_of(const work& job, const effort& e) {
   return e.window * (to_a_core > 4 ? 6 : to_a_core > 1 ? 2 : 1);
 }
 
-std::string to_string(const work& job) {
-  return fmt::format("{} {} {} B", name_of(job), job.where == place::threads ? "threads" : "processes", job.bytes);
-}
-
 }  // namespace millrace::bench

@@ -41,8 +41,6 @@ std::vector<section> plan();
 // The window of a run: longer where workers wait for one another's cores.
 std::chrono::milliseconds window_of(const work& job, const effort& e);
 
-std::string to_string(const work& job);
-
 }  // namespace millrace::bench
 
 #endif  // MILLRACE_BENCH_PLAN_H_

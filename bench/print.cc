@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "bench/machine.h"
+#include "bench/text.h"
 
 namespace millrace::bench {
 namespace {
@@ -26,14 +27,13 @@ std::string figure_text(const results& r, const series& s, double factor) {
   if (s.failed() != nullptr) return "failed";
   const auto figure = r.figure(s);
   if (!figure) return "?";
-  const double value = figure->median * factor;
-  return fmt::format("{:.{}f}{}{}", value, value < 10 ? 2 : 1, s.fault().empty() ? "" : " ", s.fault());
+  return fmt::format("{}{}{}", number_text(figure->median * factor), s.fault().empty() ? "" : " ", s.fault());
 }
 
 std::string ratio_text(const results& r, const series& base, const series& s) {
   const auto q = r.ratio(base, s);
   if (!q) return "?";
-  const int digits = q->median < 10 ? 2 : q->median < 100 ? 1 : 0;
+  const int digits = decimals_of(q->median);
   return fmt::format("{:.{}f} ({:.{}f}-{:.{}f})", q->median, digits, q->low, digits, q->high, digits);
 }
 
@@ -53,12 +53,6 @@ void print_block(const table& t, std::string_view head, F text) {
   }
 }
 
-std::string time_text(std::uint64_t ns) {
-  return ns < 10'000       ? fmt::format("{} ns", ns)
-         : ns < 10'000'000 ? fmt::format("{:.1f} us", 1e-3 * static_cast<double>(ns))
-                           : fmt::format("{:.1f} ms", 1e-6 * static_cast<double>(ns));
-}
-
 void print_trips(const results& r, const table& t) {
   for (const cell& c : t.cells) {
     fmt::print("\n  {:<26}{:>11}{:>11}{:>11}{:>11}{:>20}\n", c.at.label, "p50", "p99", "p99.9", "most",
@@ -66,7 +60,7 @@ void print_trips(const results& r, const table& t) {
     const series* base = c.of(t.what.base);
     for (const series& s : c.all) {
       const histogram h = s.trips();
-      const auto part = [&](double q) { return h.count() == 0 ? "?" : time_text(h.quantile(q)); };
+      const auto part = [&](double q) { return h.count() == 0 ? "?" : time_text(static_cast<double>(h.quantile(q))); };
       fmt::print("  {:<26}{:>11}{:>11}{:>11}{:>11}{:>20}\n", s.who->name, part(0.5), part(0.99), part(0.999), part(1),
                  base == nullptr ? "?" : ratio_text(r, *base, s));
     }

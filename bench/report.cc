@@ -6,7 +6,6 @@
 #include <boost/property_tree/ptree.hpp>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -17,6 +16,8 @@
 #include <vector>
 
 #include "bench/chart.h"
+#include "bench/text.h"
+#include "bench/users_path.h"
 #include "tools/command_line.h"
 
 namespace millrace::bench {
@@ -24,12 +25,6 @@ namespace {
 
 using tree = boost::property_tree::ptree;
 namespace fs = std::filesystem;
-
-// Under `bazel run` the working directory is none of the user's.
-fs::path users(const std::string& given) {
-  const char* const there = std::getenv("BUILD_WORKING_DIRECTORY");
-  return there == nullptr ? fs::path(given) : fs::path(there) / given;
-}
 
 void write(const fs::path& to, const std::string& text) {
   std::ofstream out(to);
@@ -39,14 +34,6 @@ void write(const fs::path& to, const std::string& text) {
 
 std::string text_of(const tree& t, const char* key) { return t.get<std::string>(key); }
 bool is_null(const tree& t, const char* key) { return text_of(t, key) == "null"; }
-
-std::string number(double v) { return fmt::format("{:.{}f}", v, v < 10 ? 2 : v < 100 ? 1 : 0); }
-
-std::string time_text(double ns) {
-  return ns < 1e4   ? fmt::format("{:.0f} ns", ns)
-         : ns < 1e7 ? fmt::format("{:.1f} us", ns / 1e3)
-                    : fmt::format("{:.1f} ms", ns / 1e6);
-}
 
 // A chart goes into the page, and into a file of its own where that is asked for.
 class charts {
@@ -110,8 +97,8 @@ std::string ratios(const tree& section) {
       std::string text = "–";
       for (const auto& [__, q] : c.get_child("queues")) {
         if (text_of(q, "queue") != name || is_null(q, "base_to_it")) continue;
-        text = fmt::format("{} <small>({}–{})</small>", number(q.get<double>("base_to_it.median")),
-                           number(q.get<double>("base_to_it.low")), number(q.get<double>("base_to_it.high")));
+        text = fmt::format("{} <small>({}–{})</small>", number_text(q.get<double>("base_to_it.median")),
+                           number_text(q.get<double>("base_to_it.low")), number_text(q.get<double>("base_to_it.high")));
       }
       page += fmt::format("<td>{}</td>", text);
     }
@@ -163,8 +150,8 @@ std::string section_page(const tree& section, const charts& into) {
                                                 : std::pair(1e-6, "million/s");
   std::vector<panel> panels;
   for (const auto& [_, c] : columns) panels.push_back(panel_of(c, factor));
-  page += into.add(key, bar_chart(panels, unit, 1));
-  if (task == "alone") page += into.add(key + "-instructions", bar_chart(instructions(columns), "instructions", 1));
+  page += into.add(key, bar_chart(panels, unit));
+  if (task == "alone") page += into.add(key + "-instructions", bar_chart(instructions(columns), "instructions"));
   return task == "idle" ? page : page + ratios(section);
 }
 
@@ -254,9 +241,9 @@ int report(int argc, char** argv) {
   line.text("--svg", svg, "DIRECTORY", "write each chart there, too");
   if (const auto status = line.parse(argc, argv)) return *status;
   tree all;
-  boost::property_tree::read_json(users(json).string(), all);
-  write(users(page), page_of(all, charts(svg.empty() ? fs::path() : users(svg))));
-  fmt::print("{}\n", users(page).string());
+  boost::property_tree::read_json(users_path(json).string(), all);
+  write(users_path(page), page_of(all, charts(svg.empty() ? fs::path() : users_path(svg))));
+  fmt::print("{}\n", users_path(page).string());
   return 0;
 }
 
