@@ -1,8 +1,11 @@
 // That the harness finds what a queue does wrong, and reckons right. Nothing is timed here.
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -17,6 +20,7 @@
 #include "bench/histogram.h"
 #include "bench/instructions.h"
 #include "bench/json.h"
+#include "bench/machine.h"
 #include "bench/message.h"
 #include "bench/must_show.h"
 #include "bench/options.h"
@@ -97,6 +101,34 @@ contender made_of() {
           [](const work& w) { return under_test::able(w); }};
 }
 
+// On which cores pushes and pops were made; in memory that the stage shares.
+struct seats {
+  std::atomic<std::uint64_t> pushes{0};
+  std::atomic<std::uint64_t> pops{0};
+
+  static std::uint64_t here() { return std::uint64_t{1} << ::sched_getcpu() % 64; }
+};
+seats* noted = nullptr;
+
+class noting : public flawed<flaw::none> {
+  using good = flawed<flaw::none>::port_type;
+
+ public:
+  using flawed::flawed;
+
+  struct port_type : good {
+    bool try_push(const message& m) {
+      noted->pushes.fetch_or(seats::here());
+      return good::try_push(m);
+    }
+    bool try_pop(message& m) {
+      noted->pops.fetch_or(seats::here());
+      return good::try_pop(m);
+    }
+  };
+  port_type port(const work& w, role r) { return {flawed::port(w, r)}; }
+};
+
 template <flaw Flaw>
 outcome run(place where, std::uint32_t each) {
   const contender who = made_of<flawed<Flaw>>();
@@ -126,6 +158,23 @@ TEST(Harness, ATenthOfTheWindowDoesNotCount) {
   EXPECT_GT(o.cold, 0U);
   EXPECT_LT(o.cold, o.received);
   EXPECT_DOUBLE_EQ(o.rate() * o.seconds, static_cast<double>(o.received - o.cold));
+}
+
+TEST(Harness, PlacesWorkersApartOrMixed) {
+  if (cores().size() < 2) GTEST_SKIP() << "one core";
+  void* const shared = ::mmap(nullptr, sizeof(seats), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  const auto seats_of = [&](placement p) {
+    noted = std::construct_at(static_cast<seats*>(shared));
+    const work job{.cores = p, .producers = 2, .consumers = 2, .bytes = sizeof(message), .capacity = 256};
+    EXPECT_EQ(perform(made_of<noting>(), job, std::chrono::seconds(1), false, std::chrono::seconds(60)).failed, "");
+    return std::pair(noted->pushes.load(), noted->pops.load());
+  };
+  const auto [pushes_apart, pops_apart] = seats_of(placement::apart);
+  EXPECT_EQ(pushes_apart & pops_apart, 0U);
+  const auto [pushes_mixed, pops_mixed] = seats_of(placement::mixed);
+  EXPECT_EQ(std::popcount(pushes_mixed), 2);
+  EXPECT_EQ(pushes_mixed, pops_mixed);
+  ::munmap(shared, sizeof(seats));
 }
 
 TEST(Harness, FindsALoss) { EXPECT_GT(run<flaw::loses>(place::processes, 2).lost, 0U); }
