@@ -55,6 +55,27 @@ std::string one_bar(const bar& b, double x, double y, double width, double most)
   return all + text(along(std::max(b.value, b.high)) + 4, y + row_height - 5, "start", "#333", number_text(b.value));
 }
 
+// A curve as a path through points of the drawing, named where the pointer rests on it.
+std::string drawn(const curve& c, std::string_view path) {
+  return fmt::format(R"(<path d="{}" fill="none" stroke="{}" stroke-width="{}"><title>{}</title></path>)", path,
+                     colour_of(c.from), c.from == "ours" || c.from == "limit" ? 2.2 : 1.2, escaped(c.name));
+}
+
+// The names of curves at the right, at the height where each ends, moved apart where those are close together.
+std::string names_beside(double right, double top, double bottom, std::vector<std::pair<double, const curve*>> ends) {
+  std::ranges::sort(ends);
+  double free = top;
+  for (auto& [y, c] : ends) free = y = std::max(free + 11, y);
+  const double excess = std::max(0.0, free - (bottom + 10));
+  double limit = bottom + 10;
+  for (auto e = ends.rbegin(); excess > 0 && e != ends.rend(); ++e, limit -= 11) e->first = std::min(e->first, limit);
+  std::string all;
+  for (const auto& [y, c] : ends) {
+    all += text(right + 8, y + 4, "start", c->from == "peer" ? "#666" : colour_of(c->from), c->name);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::string escaped(std::string_view text) {
@@ -158,21 +179,47 @@ std::string latency_chart(const std::vector<curve>& curves) {
       last = ns;
     }
     if (path.empty()) continue;
-    all += fmt::format(R"(<path d="{}" fill="none" stroke="{}" stroke-width="{}"><title>{}</title></path>)", path,
-                       colour_of(c.from), c.from == "ours" || c.from == "limit" ? 2.2 : 1.2, escaped(c.name));
+    all += drawn(c, path);
     ends.push_back({up(last), &c});
   }
-  // The names at the right, moved apart where their curves end close together.
-  std::ranges::sort(ends);
-  double free = top;
-  for (auto& [y, c] : ends) free = y = std::max(free + 11, y);
-  const double excess = std::max(0.0, free - (bottom + 10));
-  double limit = bottom + 10;
-  for (auto e = ends.rbegin(); excess > 0 && e != ends.rend(); ++e, limit -= 11) e->first = std::min(e->first, limit);
-  for (const auto& [y, c] : ends) {
-    all += text(right + 8, y + 4, "start", c->from == "peer" ? "#666" : colour_of(c->from), c->name);
-  }
+  all += names_beside(right, top, bottom, std::move(ends));
   return svg(width, height, all);
+}
+
+std::string line_chart(const std::vector<std::string>& labels, const std::vector<curve>& curves,
+                       std::string_view unit) {
+  constexpr double width = 780;
+  constexpr double height = 300;
+  constexpr double left = 62;
+  constexpr double right = width - 175;
+  constexpr double top = 24;
+  constexpr double bottom = height - 34;
+  double most = 0;
+  for (const curve& c : curves) {
+    for (const auto& [_, value] : c.points) most = std::max(most, value);
+  }
+  const auto across = [&](double i) {
+    return left + (right - left) * i / static_cast<double>(std::max<std::size_t>(labels.size(), 2) - 1);
+  };
+  const auto up = [&](double value) { return bottom - (bottom - top) * value / std::max(most, 1e-9); };
+  std::string all = text(left, top - 10, "start", "#000", unit);
+  for (const double part : {0.0, 0.25, 0.5, 0.75, 1.0}) {
+    all += fmt::format(R"(<path d="M{:.1f} {:.1f}H{:.1f}" stroke="#ddd"/>)", left, up(part * most), right);
+    all += text(left - 6, up(part * most) + 4, "end", "#333", number_text(part * most));
+  }
+  for (std::size_t i = 0; i != labels.size(); ++i) {
+    all += text(across(static_cast<double>(i)), bottom + 16, "middle", "#333", labels[i]);
+  }
+  std::vector<std::pair<double, const curve*>> ends;
+  for (const curve& c : curves) {
+    std::string path;
+    for (const auto& [i, value] : c.points) {
+      path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", across(i), up(value));
+    }
+    all += drawn(c, path);
+    ends.push_back({up(c.points.back().second), &c});
+  }
+  return svg(width, height, all + names_beside(right, top, bottom, std::move(ends)));
 }
 
 }  // namespace millrace::bench

@@ -35,11 +35,14 @@ std::string bar_chart(const std::vector<panel>& panels, std::string_view unit);
 struct curve {
   std::string name;
   std::string from;
-  std::vector<std::pair<double, double>> points;  // part of all, ns
+  std::vector<std::pair<double, double>> points;  // part of all, ns; or which label, value
 };
 
 // Times over the part that takes no longer, both on logarithmic axes.
 std::string latency_chart(const std::vector<curve>& curves);
+
+// Values over labels, from 0 on.
+std::string line_chart(const std::vector<std::string>& labels, const std::vector<curve>& curves, std::string_view unit);
 
 }  // namespace millrace::bench
 

@@ -2,12 +2,17 @@
 
 #include <sched.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <ctime>
 #include <fstream>
+#include <map>
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "bench/clock.h"
 #include "millrace/platform.h"
@@ -102,21 +107,38 @@ double line_round_trip(unsigned lines, std::chrono::microseconds duration) {
 }
 
 std::string describe_machine() {
-  std::string processor = "unknown processor";
+  std::map<std::string, std::string> said;  // of each core the same
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("model name")) processor = line.substr(line.find(':') + 2);
+    const std::size_t colon = line.find(": ");
+    if (colon != std::string::npos)
+      said[line.substr(0, line.find_last_not_of(" \t", colon - 1) + 1)] = line.substr(colon + 2);
   }
+  std::string all = said.contains("model name") ? said["model name"] : "unknown processor";
+  all += ", " + std::to_string(cores().size()) + (cores().size() == 1 ? " core" : " cores");
+  if (said.contains("siblings") && said.contains("cpu cores")) {
+    all += said["siblings"] == said["cpu cores"] ? " of one thread" : " that share theirs with others";
+  }
+  for (const auto& [name, key] : {std::pair("L1d", _SC_LEVEL1_DCACHE_SIZE), std::pair("L2", _SC_LEVEL2_CACHE_SIZE),
+                                  std::pair("L3", _SC_LEVEL3_CACHE_SIZE)}) {
+    if (const long bytes = ::sysconf(key); bytes > 0)
+      all += std::string(", ") + name + " " + std::to_string(bytes / 1024) + " KiB";
+  }
+  if (said["flags"].find(" hypervisor") != std::string::npos) all += ", under a hypervisor";
   utsname kernel{};
   ::uname(&kernel);
-  return processor + ", " + std::to_string(cores().size()) + (cores().size() == 1 ? " core" : " cores") + ", Linux " +
-         kernel.release + ", " +
+  all += std::string(", Linux ") + kernel.release +
 #if defined(__clang__)
-         "clang " +
+         ", clang "
 #else
-         "g++ " +
+         ", g++ "
 #endif
          __VERSION__;
+  const std::time_t now = std::time(nullptr);
+  std::tm day{};
+  ::gmtime_r(&now, &day);
+  char date[16];
+  return all.append(date, std::strftime(date, sizeof date, ", %Y-%m-%d", &day));
 }
 
 }  // namespace millrace::bench

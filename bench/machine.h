@@ -24,7 +24,7 @@ bool take_rank(int rank);
 // of many short stretches, as a hypervisor moves the cores about.
 double line_round_trip(unsigned lines, std::chrono::microseconds duration);
 
-// One line: processor, cores, kernel, compiler.
+// One line: processor, cores, caches, kernel, compiler, and the date.
 std::string describe_machine();
 
 }  // namespace millrace::bench

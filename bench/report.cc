@@ -5,11 +5,13 @@
 #include <boost/property_tree/json_parser.hpp>
 #include <boost/property_tree/ptree.hpp>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -79,11 +81,11 @@ std::vector<panel> instructions(const tree& columns) {
   return panels;
 }
 
-// Names down, columns across.
-std::string ratios(const tree& section) {
+// Names down, columns across, and in each what `text` says of a queue, if anything.
+template <class F>
+std::string grid(const tree& section, std::string_view head, F text) {
   std::vector<std::string> names;
-  std::string page = fmt::format("<details><summary>{} to each: median (quartiles)</summary><table><tr><th></th>",
-                                 escaped(text_of(section, "base")));
+  std::string page = fmt::format("<details><summary>{}</summary><table><tr><th></th>", escaped(head));
   for (const auto& [_, c] : section.get_child("columns")) {
     page += fmt::format("<th>{}</th>", escaped(text_of(c, "label")));
     for (const auto& [__, q] : c.get_child("queues")) {
@@ -94,17 +96,33 @@ std::string ratios(const tree& section) {
   for (const std::string& name : names) {
     page += fmt::format("<tr><td>{}</td>", escaped(name));
     for (const auto& [_, c] : section.get_child("columns")) {
-      std::string text = "–";
+      std::string said;
       for (const auto& [__, q] : c.get_child("queues")) {
-        if (text_of(q, "queue") != name || is_null(q, "base_to_it")) continue;
-        text = fmt::format("{} <small>({}–{})</small>", number_text(q.get<double>("base_to_it.median")),
-                           number_text(q.get<double>("base_to_it.low")), number_text(q.get<double>("base_to_it.high")));
+        if (text_of(q, "queue") == name) said = text(c, q);
       }
-      page += fmt::format("<td>{}</td>", text);
+      page += fmt::format("<td>{}</td>", said.empty() ? "–" : said);
     }
     page += "</tr>\n";
   }
   return page + "</table></details>\n";
+}
+
+std::string ratio_text(const tree& q) {
+  if (is_null(q, "base_to_it")) return {};
+  return fmt::format("{} <small>({}–{})</small>", number_text(q.get<double>("base_to_it.median")),
+                     number_text(q.get<double>("base_to_it.low")), number_text(q.get<double>("base_to_it.high")));
+}
+
+std::string ratios(const tree& section) {
+  return grid(section, text_of(section, "base") + " to each: median (quartiles)",
+              [](const tree&, const tree& q) { return ratio_text(q); });
+}
+
+std::string bytes_a_slot(const tree& section) {
+  return grid(section, "bytes a slot", [](const tree& c, const tree& q) {
+    const auto bytes = q.get<double>("bytes");
+    return bytes == 0 ? std::string() : fmt::format("{:.1f}", bytes / c.get<double>("capacity"));
+  });
 }
 
 std::string trips(const tree& section, const charts& into) {
@@ -112,7 +130,8 @@ std::string trips(const tree& section, const charts& into) {
   int number_of_chart = 0;
   for (const auto& [_, c] : section.get_child("columns")) {
     std::vector<curve> curves;
-    std::string table = "<table><tr><th></th><th>p50</th><th>p99</th><th>p99.9</th><th>most</th></tr>\n";
+    std::string table = "<table><tr><th></th><th>p50</th><th>p99</th><th>p99.9</th><th>most</th>";
+    table += fmt::format("<th>{}'s p50 to it</th></tr>\n", escaped(text_of(section, "base")));
     for (const auto& [__, q] : c.get_child("queues")) {
       curve one{text_of(q, "queue"), text_of(q, "from"), {}};
       std::string fault = text_of(q, "fault");
@@ -130,13 +149,40 @@ std::string trips(const tree& section, const charts& into) {
         const auto at = std::ranges::find(one.points, part, &std::pair<double, double>::first);
         table += fmt::format("<td>{}</td>", at == one.points.end() ? "?" : time_text(at->second));
       }
-      table += "</tr>\n";
+      table += fmt::format("<td>{}</td></tr>\n", ratio_text(q));
       curves.push_back(std::move(one));
     }
     page += fmt::format("<h3>{}</h3>\n<div class=\"beside\">{}{}</table></div>\n", escaped(text_of(c, "label")),
                         into.add(fmt::format("round-trip-{}", ++number_of_chart), latency_chart(curves)), table);
   }
   return page;
+}
+
+// Over topologies: ours, what they are measured against, and the three best of the others.
+std::string scaling(const tree& section, const charts& into) {
+  std::vector<std::string> labels;
+  std::vector<curve> all;
+  for (const auto& [_, c] : section.get_child("columns")) {
+    for (const auto& [__, q] : c.get_child("queues")) {
+      if (is_null(q, "figure") || !text_of(q, "fault").empty()) continue;
+      auto it = std::ranges::find(all, text_of(q, "queue"), &curve::name);
+      if (it == all.end()) it = all.insert(it, curve{text_of(q, "queue"), text_of(q, "from"), {}});
+      it->points.push_back({static_cast<double>(labels.size()), 1e-6 * q.get<double>("figure.median")});
+    }
+    labels.push_back(text_of(c, "label"));
+  }
+  std::erase_if(all, [&](const curve& c) { return c.points.size() != labels.size(); });
+  const auto others =
+      std::ranges::stable_partition(all, [](const curve& c) { return c.from == "ours" || c.from == "reference"; });
+  const auto rate = [](const curve& c) {  // geometric mean
+    double sum = 0;
+    for (const auto& [_, value] : c.points) sum += std::log(value);
+    return sum;
+  };
+  std::ranges::sort(others, std::greater(), rate);
+  if (others.size() > 3) all.erase(others.begin() + 3, all.end());
+  if (all.empty()) return {};
+  return into.add(text_of(section, "key") + "-scaling", line_chart(labels, all, "million/s"));
 }
 
 std::string section_page(const tree& section, const charts& into) {
@@ -152,7 +198,12 @@ std::string section_page(const tree& section, const charts& into) {
   for (const auto& [_, c] : columns) panels.push_back(panel_of(c, factor));
   page += into.add(key, bar_chart(panels, unit));
   if (task == "alone") page += into.add(key + "-instructions", bar_chart(instructions(columns), "instructions"));
-  return task == "idle" ? page : page + ratios(section);
+  if (task == "idle") return page;
+  if (text_of(columns.front().second, "producers") != text_of(columns.back().second, "producers")) {
+    page += scaling(section, into);
+  }
+  page += ratios(section);
+  return key == "sizes" || key == "capacities" ? page + bytes_a_slot(section) : page;
 }
 
 std::string must_show(const tree& all) {
