@@ -50,7 +50,7 @@ class posix_queue {
   posix_queue(const shape& s, board&) : bytes_(s.bytes) {
     const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
     (void)::setrlimit(RLIMIT_MSGQUEUE, &all);  // for root
-    const std::string name = "/" + unused_name();
+    const std::string name = std::string("/").append(unused_name());
     const int flags = O_RDWR | O_CREAT | O_EXCL | (s.blocks ? 0 : O_NONBLOCK);
     mq_attr shape{};
     shape.mq_msgsize = static_cast<long>(s.bytes);
