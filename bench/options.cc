@@ -31,7 +31,7 @@ std::optional<int> parse(int argc, const char* const* argv, const std::vector<co
   std::vector<std::string> names;
   for (const contender& c : all) names.emplace_back(c.name);
   std::vector<std::string> queues;
-  line.flag("--quick", in_short, "about a minute, less sure, and not all sections");
+  line.flag("--quick", in_short, "under a minute, less sure, and not all sections");
   line.number("--passes", passes, 1, 1000,
               fmt::format("runs of each queue at each work; the median counts (default: {}, or {})", thorough.passes,
                           quick.passes));

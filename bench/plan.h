@@ -34,7 +34,7 @@ struct effort {
 };
 
 inline constexpr effort thorough{};
-inline constexpr effort quick{3, std::chrono::milliseconds(12), std::chrono::milliseconds(2000)};
+inline constexpr effort quick{2, std::chrono::milliseconds(8), std::chrono::milliseconds(2000)};
 
 std::vector<section> plan();
 

@@ -67,7 +67,7 @@ std::vector<std::optional<double>> results::figures(const series& s) const {
       std::count_if(s.runs.begin(), s.runs.end(), [&](const outcome& o) { return good(o) && steady(o); }));
   std::vector<std::optional<double>> all;
   for (const outcome& o : s.runs) {
-    const bool counts = good(o) && (kept < enough || steady(o));
+    const bool counts = good(o) && (kept < enough || steady(o)) && (s.what != task::alone || o.rate() > 0);
     all.push_back(counts ? std::optional(figure_of(s.what, o)) : std::nullopt);
   }
   return all;
