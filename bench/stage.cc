@@ -75,7 +75,8 @@ void warm_up(const board& b, const work& job, std::chrono::milliseconds window) 
   if (job.what == task::idle) return;
   std::this_thread::sleep_for(std::chrono::microseconds(window) / 10);
   const deadline too_long = deadline::after(std::chrono::milliseconds(200));
-  while (job.what == task::stream && received_of(job, b) < job.capacity && deadline::clock::now() < too_long.when()) {
+  const bool fills = job.what == task::stream || job.what == task::alone;
+  while (fills && received_of(job, b) < job.capacity && deadline::clock::now() < too_long.when()) {
     std::this_thread::sleep_for(std::chrono::microseconds(500));
   }
 }
