@@ -100,7 +100,8 @@ std::string json(const histogram& h) {
 
 std::string json(const results& r, const outcome& o) {
   return fmt::format(
-      R"({{"failed":{},"stuck":{},"steady":{},"sent":{},"received":{},"cold":{},"seconds":{},"rate":{},"lost":{},"doubled":{},)"
+      R"({{"failed":{},"stuck":{},"steady":{},"sent":{},"received":{},"cold":{},"seconds":{},"rate":{},)"
+      R"("lost":{},"doubled":{},)"
       R"("damaged":{},"reordered":{},"least_share":{},"busy":{},"receivers_cpu_seconds":{},"line_before":{},)"
       R"("line_after":{}}})",
       o.failed.empty() ? "null" : quoted(o.failed), o.stuck, r.steady(o), o.sent, o.received, o.cold, number(o.seconds),
@@ -110,7 +111,8 @@ std::string json(const results& r, const outcome& o) {
 
 std::string json(const results& r, const series& s, const series* base) {
   return fmt::format(
-      R"({{"queue":{},"from":"{}","fault":"{}","figure":{},"base_to_it":{},"instructions":{},"bytes":{},"trips":{},"runs":{}}})",
+      R"({{"queue":{},"from":"{}","fault":"{}","figure":{},"base_to_it":{},"instructions":{},"bytes":{},)"
+      R"("trips":{},"runs":{}}})",
       quoted(s.who->name), name_of(s.who->from), s.fault(), json(r.figure(s)),
       base == nullptr ? "null" : json(r.ratio(*base, s)),
       s.instructions_a_pair ? number(*s.instructions_a_pair) : "null", s.runs.empty() ? 0 : s.runs.front().bytes,
@@ -120,7 +122,8 @@ std::string json(const results& r, const series& s, const series* base) {
 std::string json(const results& r, const table& t, const cell& c) {
   const work& w = c.at.job;
   return fmt::format(
-      R"({{"label":{},"task":"{}","where":"{}","placement":"{}","waiting":"{}","producers":{},"consumers":{},"bytes":{},)"
+      R"({{"label":{},"task":"{}","where":"{}","placement":"{}","waiting":"{}","producers":{},"consumers":{},)"
+      R"("bytes":{},)"
       R"("capacity":{},"batch":{},"queues":{}}})",
       quoted(c.at.label), name_of(w.what), w.where == place::threads ? "threads" : "processes",
       w.cores == placement::apart ? "apart" : "mixed", name_of(w.how), w.producers, w.consumers, w.bytes, w.capacity,
