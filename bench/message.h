@@ -37,31 +37,41 @@ struct parcel {
   bool intact() const noexcept { return words[0] == words[Bytes / sizeof(mark) - 1]; }
 };
 
-// What one consumer got of one producer.
-struct account {
-  std::uint64_t count = 0;
-  std::uint64_t checksum = 0;  // the numbers' squares, added up: a loss and a double do not cancel out
-  std::uint64_t next = 0;      // the least number that would be in order
-  std::uint64_t reordered = 0;
+// Six times the squares of the numbers below n, added up, modulo 2^64.
+constexpr std::uint64_t checksum_of_all(std::uint64_t n) noexcept { return (n - 1) * n * (2 * n - 1); }
 
+// What one consumer got of one producer. Of numbers in a row only the end is noted, so that the books
+// cost less than the queues do.
+class account {
+ public:
   void add(std::uint64_t number) noexcept {
-    ++count;
-    checksum += number * number;
-    reordered += number < next ? 1 : 0;
-    next = number + 1;
+    if (number == next_) [[likely]] {
+      ++next_;
+    } else {
+      begin_row(number);
+    }
   }
-};
 
-// The checksum of the numbers below n: (n - 1) n (2n - 1) / 6, modulo 2^64.
-constexpr std::uint64_t checksum_of_all(std::uint64_t n) noexcept {
-  if (n == 0) return 0;
-  std::uint64_t a = n - 1;
-  std::uint64_t b = n;
-  std::uint64_t c = 2 * n - 1;
-  (a % 2 == 0 ? a : b) /= 2;
-  (a % 3 == 0 ? a : b % 3 == 0 ? b : c) /= 3;
-  return a * b * c;
-}
+  std::uint64_t count() const noexcept { return count_ + (next_ - first_); }
+  // Of the numbers' squares: a loss and a double do not cancel out.
+  std::uint64_t checksum() const noexcept { return checksum_ + checksum_of_all(next_) - checksum_of_all(first_); }
+  std::uint64_t reordered() const noexcept { return reordered_; }
+
+ private:
+  void begin_row(std::uint64_t number) noexcept {
+    count_ = count();
+    checksum_ = checksum();
+    reordered_ += number < next_ ? 1 : 0;
+    first_ = number;
+    next_ = number + 1;
+  }
+
+  std::uint64_t first_ = 0;  // of the row
+  std::uint64_t next_ = 0;
+  std::uint64_t count_ = 0;  // of those before the row
+  std::uint64_t checksum_ = 0;
+  std::uint64_t reordered_ = 0;
+};
 
 // A consumer's books.
 struct ledger {

@@ -196,17 +196,18 @@ void audit(const work& job, const board& b, outcome& o) {
     return;
   }
   for (std::uint32_t p = 0; p != job.producers; ++p) {
-    account got;
+    std::uint64_t got = 0;
+    std::uint64_t checksum = 0;
     for (std::uint32_t c = 0; c != job.consumers; ++c) {
       const account& a = b.desks[job.producers + c].books.of[p];
-      got.count += a.count;
-      got.checksum += a.checksum;
-      o.reordered += a.reordered;
+      got += a.count();
+      checksum += a.checksum();
+      o.reordered += a.reordered();
     }
     const std::uint64_t sent = b.desks[p].moved.load(std::memory_order_acquire);
-    if (got.count < sent) o.lost += sent - got.count;
-    if (got.count > sent) o.doubled += got.count - sent;
-    if (got.count == sent && got.checksum != checksum_of_all(sent)) ++o.damaged;
+    if (got < sent) o.lost += sent - got;
+    if (got > sent) o.doubled += got - sent;
+    if (got == sent && checksum != checksum_of_all(sent)) ++o.damaged;
   }
   for (std::uint32_t c = 0; c != job.consumers; ++c) o.damaged += b.desks[job.producers + c].books.torn;
 }
