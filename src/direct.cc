@@ -284,9 +284,8 @@ result<std::unique_ptr<exchange>> exchange::enroll(std::string_view name, const 
                                                    traffic carried) {
   if (!is_name(name)) return bad_name(name, "a process");
   if (!is_name(options.exchange)) return bad_name(options.exchange, "an exchange");
-  if (options.members < 1 || options.members > max_members) {
-    return refused(errc::bad_argument, 0, "direct",
-                   "members " + std::to_string(options.members) + " is not from 1 to " + std::to_string(max_members));
+  if (const std::string why = refuse_unless_within("members", options.members, max_members); !why.empty()) {
+    return refused(errc::bad_argument, 0, "direct", why);
   }
   if (const auto joined = join_barriers(); !joined) return joined.error();
   const location where = location::posix(std::string(prefix) + options.exchange);

@@ -210,8 +210,10 @@ struct keeper::state {
     }
   }
 
+  std::size_t places() const noexcept { return static_cast<std::size_t>(std::count(own.begin(), own.end(), true)); }
+
   std::optional<std::uint32_t> join() noexcept {
-    if (static_cast<std::size_t>(std::count(own.begin(), own.end(), true)) == most_own) return std::nullopt;
+    if (places() == most_places) return std::nullopt;
     for (const bool free : {true, false}) {
       for (std::uint32_t m = 0; m != here.all.members(); ++m) {
         if (own[m]) continue;  // whatever its words say: it is in the list already
@@ -369,7 +371,6 @@ struct keeper::state {
   std::size_t node_of_claim(std::uint32_t m) const noexcept { return here.all.members() + m; }
   std::size_t node_of_bell(std::size_t b, std::uint32_t m) const noexcept { return (2 + b) * here.all.members() + m; }
 
-  static constexpr std::size_t most_own = 2048 / (1 + rows) - 1;  // the kernel walks 2048 nodes
   static constexpr unsigned most_watched = 120;
 
   table here;
@@ -459,6 +460,14 @@ keeper::~keeper() {
   }
   state_->ask(state::wish::stop, 0);
   ::pthread_join(state_->thread, nullptr);
+}
+
+// The kernel walks 2048 nodes.
+const std::size_t keeper::most_places = 2048 / (1 + rows) - 1;
+
+std::size_t keeper::places() const {
+  const std::lock_guard alone(state_->asking);  // the keeper's thread changes them when it is asked to
+  return state_->places();
 }
 
 std::optional<std::uint32_t> keeper::join() { return state_->ask(state::wish::join, 0); }

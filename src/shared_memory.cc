@@ -295,6 +295,11 @@ std::string describe(const ownership& owner) {
 }
 
 error exists(const location& where) {
+  struct stat info {};
+  if (where.which() == location::kind::posix && ::lstat(path_of(where).c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    return fail(errc::exists, EEXIST, where, "expected nothing there, found another type of file (mode ",
+                octal(info.st_mode), "); use another name");
+  }
   const auto owner = ownership_of(where);
   if (owner && owner->uid != ::geteuid()) {
     return fail(errc::exists, EEXIST, where, "expected nothing there, found a segment of ", describe(*owner),
@@ -320,6 +325,27 @@ error no_permission(const location& where, int sys_errno) {
   if (const auto owner = ownership_of(where)) return no_permission(where, sys_errno, "it owned by " + describe(*owner));
   return no_permission(where, sys_errno,
                        where.which() == location::kind::posix ? "/dev/shm closed" : "it closed to others");
+}
+
+error not_removed(int sys_errno, const location& where, const char* call) {
+  switch (sys_errno) {
+    case ENOENT:
+    case EINVAL:
+    case EIDRM:
+      return fail(errc::not_found, sys_errno, where,
+                  "expected a segment to remove, found none; was it removed already?");
+    case EISDIR:
+      return foreign(where, sys_errno, "a directory");
+    case EACCES:
+    case EPERM: {
+      const auto owner = ownership_of(where);
+      return fail(errc::no_permission, sys_errno, where, "expected to own it, found ",
+                  owner ? "it owned by " + describe(*owner) : "that it may not be removed",
+                  "; only its owner or root can remove it");
+    }
+    default:
+      return refused(sys_errno, where, call);
+  }
 }
 
 // shmget would not create a segment of `length` bytes.
@@ -739,7 +765,7 @@ result<done> shared_memory::finish(intent why, const plan& what, pid_t creator) 
     }
 
     if (deadline::clock::now() >= until.when()) {
-      if (unclaimed) {
+      if (raw && maker == 0) {
         return fail(errc::foreign, 0, where_, "expected a segment of millrace's, found one of zeros that pid ",
                     holder.pid, " has made; use another key, or unlink it");
       }
@@ -815,16 +841,11 @@ result<done> shared_memory::unlink(const location& where) {
   switch (where.which()) {
     case location::kind::posix:
       if (::unlink(path_of(where).c_str()) == 0) return done{};
-      if (errno == ENOENT) return not_found(where, ENOENT);
-      if (errno == EISDIR) return foreign(where, EISDIR, "a directory");
-      if (errno == EACCES || errno == EPERM) return no_permission(where, errno);
-      return refused(errno, where, "unlink");
+      return not_removed(errno, where, "unlink");
     case location::kind::sysv: {
       const int id = ::shmget(where.key(), 0, 0);
       if (id >= 0 && ::shmctl(id, IPC_RMID, nullptr) == 0) return done{};
-      if (errno == ENOENT || errno == EINVAL || errno == EIDRM) return not_found(where, errno);
-      if (errno == EACCES || errno == EPERM) return no_permission(where, errno);
-      return refused(errno, where, "shmctl");
+      return not_removed(errno, where, "shmctl");
     }
     case location::kind::anonymous:
     case location::kind::memfd:

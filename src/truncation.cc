@@ -167,7 +167,8 @@ truncation_guard::~truncation_guard() {
 
 bool truncation_guard::cut_off() const noexcept {
   // From `replacing` on, which is stored before the mapping changes: who has found there what another thread has just
-  // put in its place asks why. relaxed: it has come by a system call, behind which every thread sees what was before it.
+  // put in its place asks why. relaxed: it has come by a system call, behind which every thread sees what was before
+  // it.
   return post_ != nullptr && (post_->now.load(std::memory_order_relaxed) & post::stage_mask) >= post::replacing;
 }
 

@@ -255,6 +255,20 @@ TEST(Limits, AllMembersPlacesAreTaken) {
   EXPECT_TRUE(segment->attach());
 }
 
+TEST(Limits, AProcessHasAsManyPlacesAsOneCan) {
+  auto segment = ring::create(location::anonymous(), {.capacity = 8, .members = 1000});
+  ASSERT_TRUE(segment);
+  std::vector<ring::handle> all;
+  for (std::size_t i = 0; i != keeper::most_places; ++i) {
+    auto one = segment->attach();
+    ASSERT_TRUE(one) << one.error().message;
+    all.push_back(*std::move(one));
+  }
+  EXPECT_TRUE(refused(segment->attach(), errc::limit, {"this process has 226 places", "attach in another process"}));
+  all.pop_back();
+  EXPECT_TRUE(segment->attach());
+}
+
 TEST(Limits, WhereMembarrierIsForbiddenNothingIsMade) {
   const scratch posix = scratch::posix();
   const scratch sysv = scratch::sysv();

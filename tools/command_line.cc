@@ -105,7 +105,12 @@ std::optional<int> command_line::parse(int argc, const char* const* argv) {
   } catch (const CLI::CallForHelp& e) {
     return app_->exit(e);
   } catch (const CLI::ExtrasError&) {
-    return refuse(fmt::format("there is no option '{}'", app_->remaining().front()));
+    const std::vector<std::string> left = app_->remaining();
+    return refuse(fmt::format("there is no option '{}'", left.front() == "--" ? left.back() : left.front()));
+  } catch (const CLI::ArgumentMismatch& e) {
+    const std::string what = e.what();  // begins with its name
+    return refuse(
+        fmt::format("{}: expected one value, found none or several; give it once", what.substr(0, what.find(':'))));
   } catch (const CLI::ParseError& e) {
     return refuse(e.what());
   }

@@ -13,9 +13,7 @@ Flags, as Bazel 4 ignores --features=tsan without a word.
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
 
-# Not optimised, address,undefined compiles three times as fast, and sees more. But
-# gcc takes a memory order that is no constant for seq_cst, and without optimisation
-# none is: thread would miss races.
+# Not optimised, address,undefined compiles three times as fast, and sees more.
 _FLAGS = {
     "address,undefined": ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     # None: the code as it is shipped, with line numbers. DWARF 4 is for Valgrind, whose

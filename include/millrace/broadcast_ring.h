@@ -86,10 +86,7 @@ class broadcast_ring : public ring_calls<broadcast_ring<T, Platform>, T, Platfor
   static constexpr std::string_view kind = "broadcast_ring";
   static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 31;
 
-  static std::string refuse(const geometry& g) {
-    if (g.capacity >= 1 && g.capacity <= max_capacity) return {};
-    return "capacity " + std::to_string(g.capacity) + " is not from 1 to " + std::to_string(max_capacity);
-  }
+  static std::string refuse(const geometry& g) { return refuse_unless_within("capacity", g.capacity, max_capacity); }
 
   static std::size_t bytes(const geometry& g) noexcept {
     return sizeof(control) + g.members * sizeof(record) + std::bit_ceil(g.capacity) * sizeof(slot);

@@ -40,8 +40,8 @@ class byte_ring : public mpmc_ring<frame, Platform> {
   static constexpr std::size_t alignment = 16;  // of a place
 
   static std::string refuse(const geometry& g) {
-    if (g.max_message >= 1 && g.max_message <= longest) return frames::refuse(g);
-    return "max_message " + std::to_string(g.max_message) + " is not from 1 to " + std::to_string(longest);
+    const std::string why = refuse_unless_within("max_message", g.max_message, longest);
+    return why.empty() ? frames::refuse(g) : why;
   }
 
   static std::size_t bytes(const geometry& g) noexcept { return offset(g) + g.capacity * stride(g); }

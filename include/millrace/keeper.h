@@ -75,8 +75,13 @@ class keeper {
   // not, it does nothing.
   ~keeper();
 
-  // A place: a free one, or a dead member's, settled. Nothing if there is none.
+  // A place: a free one, or a dead member's, settled. Nothing if there is none, or this process
+  // has `most_places`.
   std::optional<std::uint32_t> join();
+
+  // That this process has in the segment, and can have: of a longer list the kernel would not mark all.
+  std::size_t places() const;
+  static const std::size_t most_places;
 
   // Its member must hold nothing in the ring.
   void leave(std::uint32_t place) noexcept;

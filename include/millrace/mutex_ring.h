@@ -48,10 +48,7 @@ class ring_under_mutex : public ring_calls<ring_under_mutex<T, Platform, Slots>,
  public:
   static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 31;
 
-  static std::string refuse(const geometry& g) {
-    if (g.capacity >= 1 && g.capacity <= max_capacity) return {};
-    return "capacity " + std::to_string(g.capacity) + " is not from 1 to " + std::to_string(max_capacity);
-  }
+  static std::string refuse(const geometry& g) { return refuse_unless_within("capacity", g.capacity, max_capacity); }
 
   static std::size_t bytes(const geometry& g) noexcept { return sizeof(control) + Slots::bytes(g); }
 

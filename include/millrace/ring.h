@@ -44,6 +44,13 @@ struct geometry {
   friend bool operator==(const geometry&, const geometry&) = default;
 };
 
+// Empty, or one line that says why there cannot be so many.
+inline std::string refuse_unless_within(const char* what, std::uint64_t number, std::uint64_t most) {
+  if (number >= 1 && number <= most) return {};
+  return std::string(what) + " " + std::to_string(number) + " is not from 1 to " + std::to_string(most) + "; try " +
+         std::to_string(number == 0 ? 1 : most);
+}
+
 // For an opener: that of no ring.
 inline constexpr geometry any_shape{.members = 0};
 

@@ -62,10 +62,7 @@ class semaphore_ring : public ring_calls<semaphore_ring<T, Platform>, T, Platfor
   static constexpr std::string_view kind = "semaphore_ring";
   static constexpr std::uint64_t max_capacity = semaphore<Platform>::max_count;
 
-  static std::string refuse(const geometry& g) {
-    if (g.capacity >= 1 && g.capacity <= max_capacity) return {};
-    return "capacity " + std::to_string(g.capacity) + " is not from 1 to " + std::to_string(max_capacity);
-  }
+  static std::string refuse(const geometry& g) { return refuse_unless_within("capacity", g.capacity, max_capacity); }
 
   static std::size_t bytes(const geometry& g) noexcept { return sizeof(control) + g.capacity * sizeof(slot); }
 

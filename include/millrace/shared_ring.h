@@ -46,9 +46,7 @@ template <ring Ring>
 std::string refuse(const geometry& g) {
   std::string why = Ring::refuse(g);
   if (!why.empty() && g.capacity == 0) why += "; rendezvous_ring has that";
-  if (why.empty() && (g.members < 1 || g.members > max_members)) {
-    why = "members " + std::to_string(g.members) + " is not from 1 to " + std::to_string(max_members);
-  }
+  if (why.empty()) why = refuse_unless_within("members", g.members, max_members);
   if (why.empty() && g.max_message != 0 && !requires(const Ring& r) { r.max_message(); }) {
     why = "max_message " + std::to_string(g.max_message) + " is for a byte_channel: all messages here have one size";
   }
@@ -189,9 +187,12 @@ class shared_ring {
                    memory_.where().describe() + ": somebody has truncated it; unlink it, and create it anew"};
     }
     if (place) return handle(as(*place), keeper_->thread.get(), keeper_->shut.get(), *place);
-    return error{errc::limit, 0, memory_.where().describe(),
-                 memory_.where().describe() + ": all " + std::to_string(shape_.members) +
-                     " members' places are taken; create the ring with more, or let a handle go"};
+    const std::string why = keeper_->thread->places() == keeper::most_places
+                                ? "this process has " + std::to_string(keeper::most_places) +
+                                      " places, the most that one can; let a handle go, or attach in another process"
+                                : "all " + std::to_string(shape_.members) +
+                                      " members' places are taken; create the ring with more, or let a handle go";
+    return error{errc::limit, 0, memory_.where().describe(), memory_.where().describe() + ": " + why};
   }
 
   // Who is attached, and who has been killed and not been replaced yet.

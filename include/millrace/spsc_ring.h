@@ -80,10 +80,7 @@ class spsc_ring : public ring_calls<spsc_ring<T, Platform>, T, Platform>,
   static constexpr std::string_view kind = "spsc_ring";
   static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 31;
 
-  static std::string refuse(const geometry& g) {
-    if (g.capacity >= 1 && g.capacity <= max_capacity) return {};
-    return "capacity " + std::to_string(g.capacity) + " is not from 1 to " + std::to_string(max_capacity);
-  }
+  static std::string refuse(const geometry& g) { return refuse_unless_within("capacity", g.capacity, max_capacity); }
 
   static std::size_t bytes(const geometry& g) noexcept { return sizeof(control) + lines_of(g) * sizeof(line); }
 

@@ -402,7 +402,7 @@ INSTANTIATE_TEST_SUITE_P(
         refusal{"UnknownRing", {"--ring", "token_ring"}, {"--ring", "naive, ", "mpmc_ring", "'token_ring'", "; "}},
         refusal{"UnknownOption", {"--frobnicate"}, {"'--frobnicate'", "; see --help"}},
         refusal{"Argument", {"mpmc_ring"}, {"'mpmc_ring'", "; see --help"}},
-        refusal{"OptionTwice", {"--seed", "1", "--seed", "2"}, {"--seed", "; see --help"}},
+        refusal{"OptionTwice", {"--seed", "1", "--seed", "2"}, {"--seed", "one value", "; give it once"}},
         refusal{"SlashInName", {"--name", "a/b"}, {"--name", "without a slash", "'a/b'", "; try"}},
         refusal{"SlashBeforeName", {"--name", "/ticks"}, {"--name", "without a slash", "; try --name ticks"}},
         refusal{"EmptyName", {"--name", ""}, {"--name", "1 to 200", "; try"}},
