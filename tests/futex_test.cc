@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <thread>
 
+#include "millrace/event_count.h"
 #include "millrace/platform.h"
 #include "millrace/semaphore.h"
 #include "tests/support.h"
@@ -110,6 +111,42 @@ TEST(Futex, AKilledWaiterLeavesNothingBehind) {
   ::kill(child, SIGKILL);
   EXPECT_EQ(await_child(child), -SIGKILL);
   EXPECT_EQ(futex_wake_all(*w), 0);
+}
+
+// The native platform, counted.
+struct counting : native {
+  static inline unsigned yielded = 0;
+  static inline unsigned fences = 0;
+
+  static void relax(unsigned turn) noexcept {
+    yielded += yields(turn) ? 1 : 0;
+    native::relax(turn);
+  }
+  static void heavy_fence() noexcept { ++fences; }
+};
+
+// How a wait of that time ends whose `last`th try succeeds.
+status wait_for(std::chrono::milliseconds time, unsigned last, unsigned& tries) {
+  counting::yielded = counting::fences = tries = 0;
+  event_count<counting> event;
+  return await(event, deadline::after(time), [&] { return ++tries == last ? status::ok : status::empty; });
+}
+
+TEST(Await, ADeadlineThatHasPassedGetsOneTryAndNoMore) {
+  unsigned tries = 0;
+  EXPECT_EQ(wait_for(0ms, 2, tries), status::timed_out);
+  EXPECT_EQ(tries, 1u);
+  EXPECT_EQ(counting::fences, 0u);
+  EXPECT_EQ(wait_for(-1ms, 1, tries), status::ok);
+}
+
+TEST(Await, ACoreIsGivenUpWhereTheDeadlineIsFarAndNotWhereItIsNear) {
+  unsigned tries = 0;
+  EXPECT_EQ(wait_for(std::chrono::hours(1), 200, tries), status::ok);
+  EXPECT_EQ(tries, 200u);
+  EXPECT_EQ(counting::yielded, 3u);
+  EXPECT_EQ(wait_for(5ms, 200, tries), status::timed_out);
+  EXPECT_EQ(counting::yielded, 0u);
 }
 
 TEST(Barriers, JoiningSurvivesFork) {

@@ -623,12 +623,14 @@ struct relacy_platform {
     }
   }
 
+  static constexpr bool yields(unsigned /*turn*/) noexcept { return false; }
   static void relax(unsigned /*turn*/, site s = site::here()) noexcept {
     mortality::before_wait(s);
     rl::yield(1, info(s));
   }
 
   // Nothing that could be seen.
+  static void back_off() noexcept {}
   static void fetch_to_write(const void*) noexcept {}
 
   static constexpr std::size_t moved_together = sizeof(std::uint64_t);  // so that each message is by itself

@@ -33,6 +33,9 @@ class deadline {
   constexpr bool is_never() const noexcept { return when_ == clock::time_point::max(); }
   constexpr clock::time_point when() const noexcept { return when_; }
 
+  // Whether it passes before so much time has; zero: whether it has passed.
+  bool within(clock::duration time) const noexcept { return !is_never() && when_ <= clock::now() + time; }
+
   // The form in which the kernel takes it: absolute, CLOCK_MONOTONIC. It refuses
   // times before that clock began, which a day ago may be on a machine just booted.
   timespec to_timespec() const noexcept {

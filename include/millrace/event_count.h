@@ -3,6 +3,7 @@
 #define MILLRACE_EVENT_COUNT_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 #include "millrace/deadline.h"
@@ -108,17 +109,30 @@ class event_count {
   typename Platform::template atomic<std::uint32_t> word_{0};  // written by sleepers and notifiers
 };
 
+// Lets others run, and says whether a waiter whose `turn`th look found nothing looks again at once, of
+// `turns` times in all, or goes to sleep: not past its deadline, nor where that is so near that giving up the
+// core could take longer. One that sleeps is woken in time.
+template <class Platform>
+bool polls_on(unsigned turn, unsigned turns, deadline until) noexcept {
+  constexpr std::chrono::milliseconds some_time_slices{20};
+  const bool more = turn < turns && !(turn == 0 && until.within(deadline::clock::duration::zero())) &&
+                    !(Platform::yields(turn) && until.within(some_time_slices));
+  Platform::relax(more ? turn : 0);
+  return more;
+}
+
 // Calls `attempt` until it returns a status that is not `would_block`, or the
 // deadline passes: polls for a while, then sleeps on `event`, which everyone who
 // can cure the failure notifies. A deadline that has passed still gets one try.
 template <class Platform, class Attempt>
 status await(event_count<Platform>& event, deadline until, Attempt attempt) noexcept {
   for (;;) {
-    for (unsigned turn = 0; turn <= Platform::spins; ++turn) {
+    unsigned turn = 0;
+    do {
       const status s = attempt();
       if (!would_block(s)) return s;
-      Platform::relax(turn);
-    }
+    } while (polls_on<Platform>(turn++, Platform::spins, until));
+    if (until.within(deadline::clock::duration::zero())) return status::timed_out;
     const auto key = event.prepare();
     const status s = attempt();
     if (!would_block(s)) {

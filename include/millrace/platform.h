@@ -32,6 +32,8 @@
 //                 that it has done since the mark happen before the return.
 //   relax         in a loop that waits for another thread: let it run. The
 //                 argument counts the turns of the loop.
+//   back_off      where another has been faster: let it do some more of the same, at its ease.
+//   yields        whether that turn gives up the core, to be had back who knows when.
 //   fetch_to_write  a hint: the line at that address, whoever has it, is soon written here.
 //   moved_together  how many bytes move between processors at a time, or nearly.
 //   spins         how many turns to poll before sleeping.
@@ -119,10 +121,11 @@ struct native {
   // return from it.
   static void await_end() noexcept { barrier_in_all_processes(); }
 
+  static constexpr bool yields(unsigned turn) noexcept { return turn % 64 == 63; }
   static void relax(unsigned turn) noexcept {
     // A pause lets the sibling and the memory system work; on a machine with more
     // workers than cores only giving up the core lets the awaited one run.
-    if (turn % 64 == 63) {
+    if (yields(turn)) {
       sched_yield();
     } else {
 #if defined(__x86_64__) || defined(__i386__)
@@ -131,6 +134,12 @@ struct native {
       asm volatile("isb" ::: "memory");
 #endif
     }
+  }
+
+  // As long as it takes to fetch a line from another core and some tens of claims on it: whoever loses
+  // one would take it away in the middle of the winner's next.
+  static void back_off() noexcept {
+    for (unsigned i = 0; i != 32; ++i) relax(0);
   }
 
   static void fetch_to_write(const void* at) noexcept {
@@ -188,6 +197,8 @@ concept platform = requires(typename P::template atomic<std::uint32_t>& word32,
   P::heavy_fence();
   P::await_end();
   P::relax(value32);
+  { P::yields(value32) } -> std::same_as<bool>;
+  P::back_off();
   P::fetch_to_write(at);
   { P::moved_together } -> std::convertible_to<std::size_t>;
   { P::spins } -> std::convertible_to<unsigned>;

@@ -157,10 +157,11 @@ class basic_selector {
 
   selection select_until(deadline until) noexcept {
     for (;;) {
-      for (std::size_t turn = 0; turn * size_ <= Platform::spins; ++turn) {
+      unsigned turn = 0;
+      do {
         if (const selection s = try_select(); !would_block(s.why)) return s;
-        Platform::relax(static_cast<unsigned>(turn));
-      }
+      } while (polls_on<Platform>(turn++, Platform::spins / static_cast<unsigned>(size_), until));
+      if (until.within(deadline::clock::duration::zero())) return {selection::none, status::timed_out};
       std::array<typename Platform::awaited, most> words;
       if (const selection s = try_select_or_prepare(words); !would_block(s.why)) return s;
       if (Platform::wait_any(std::span(words).first(size_), until) == wait_result::timed_out) {

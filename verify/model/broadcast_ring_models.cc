@@ -167,7 +167,6 @@ class broadcasting : public scenario {
 
  private:
   static constexpr unsigned most_steps = 50;
-  static constexpr std::chrono::seconds passed{-1};  // when it passes, the search decides
 
   bool has(enum part::fate f) const { return std::ranges::find(parts_, f, &part::fate) != parts_.end(); }
   bool may_end() const {
@@ -235,7 +234,7 @@ class broadcasting : public scenario {
     const std::span<const message> all(some.data(), o.count);
     Ring& ring = *handles_[index];
     const millrace::batch_result sent = o.how == operation::manner::once    ? ring.try_push_n(all)
-                                        : o.how == operation::manner::timed ? ring.push_n_for(all, passed)
+                                        : o.how == operation::manner::timed ? ring.push_n_for(all, some_time)
                                                                             : ring.push_n(all);
     check(sent.why != status::corrupt, "members who follow the protocol never make it corrupt");
     check(!lossy() || sent.why != status::full, "where nobody is waited for, it is never full");
@@ -251,7 +250,7 @@ class broadcasting : public scenario {
     const std::span<message> all(some.data(), o.count);
     Ring& ring = *handles_[index];
     const millrace::batch_result got = o.how == operation::manner::once    ? ring.try_pop_n(all)
-                                       : o.how == operation::manner::timed ? ring.pop_n_for(all, passed)
+                                       : o.how == operation::manner::timed ? ring.pop_n_for(all, some_time)
                                                                            : ring.pop_n(all);
     check_answer(o, got.why, status::full);
     note(index, got, all);

@@ -6,7 +6,6 @@ namespace verify {
 namespace {
 
 constexpr auto never = millrace::deadline::never();
-constexpr auto passed = millrace::deadline::at({});
 
 // Sleepers await a word that one thread sets.
 class waking : public scenario {
@@ -55,7 +54,8 @@ class sleeping : public scenario {
   void thread(unsigned index) override {
     if (index != 0) return;
     const event::key key = event_->prepare();
-    check(event_->wait(key, passed) != millrace::wait_result::changed, "the word is as it was prepared");
+    check(event_->wait(key, millrace::deadline::after(some_time)) != millrace::wait_result::changed,
+          "the word is as it was prepared");
   }
 
   void after() override {}
@@ -75,7 +75,8 @@ class giving_up : public scenario {
 
   void thread(unsigned index) override {
     if (index != 0) return;
-    const status s = millrace::await(*event_, passed, []() noexcept { return status::empty; });
+    const status s =
+        millrace::await(*event_, millrace::deadline::after(some_time), []() noexcept { return status::empty; });
     check(s == status::timed_out, "the deadline ends the wait");
   }
 
@@ -134,8 +135,8 @@ void add_event_count_models(models& to) {
   add("one_sleeper", "set notify | await", maker<waking>(1u, never), {exhaustive()});
   add("two_sleepers", "set notify | await | await", maker<waking>(2u, never),
       {preemptions(2), random_executions(200'000)});
-  add("deadline", "set notify | await~", maker<waking>(1u, passed), {exhaustive()});
-  add("two_deadlines", "set notify | await~ | await~", maker<waking>(2u, passed),
+  add("deadline", "set notify | await~", maker<waking>(1u, millrace::deadline::after(some_time)), {exhaustive()});
+  add("two_deadlines", "set notify | await~ | await~", maker<waking>(2u, millrace::deadline::after(some_time)),
       {preemptions(1), random_executions(100'000)});
   add("to_and_fro", "(await set notify) x 2 | the same", maker<to_and_fro>(2u),
       {preemptions(3), random_executions(200'000)});

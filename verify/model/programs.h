@@ -324,11 +324,11 @@ class programs : public scenario {
       if (o.withdraws && moved.why == status::ok) return withdrawn(c);
     } else if (o.batch) {
       moved = o.how == operation::manner::once    ? ring.try_push_n(all)
-              : o.how == operation::manner::timed ? ring.push_n_for(all, passed)
+              : o.how == operation::manner::timed ? ring.push_n_for(all, some_time)
                                                   : ring.push_n(all);
     } else {
       moved.why = o.how == operation::manner::waits   ? ring.push(some[0])
-                  : o.how == operation::manner::timed ? ring.push_for(some[0], passed)
+                  : o.how == operation::manner::timed ? ring.push_for(some[0], some_time)
                                                       : ring.try_push(some[0]);
       while (o.how == operation::manner::retries && millrace::would_block(moved.why)) {
         relacy_platform::relax(0);
@@ -353,11 +353,11 @@ class programs : public scenario {
       moved = peek(ring, o, some[0]);
     } else if (o.batch) {
       moved = o.how == operation::manner::once    ? ring.try_pop_n(all)
-              : o.how == operation::manner::timed ? ring.pop_n_for(all, passed)
+              : o.how == operation::manner::timed ? ring.pop_n_for(all, some_time)
                                                   : ring.pop_n(all);
     } else {
       moved.why = o.how == operation::manner::waits   ? ring.pop(some[0])
-                  : o.how == operation::manner::timed ? ring.pop_for(some[0], passed)
+                  : o.how == operation::manner::timed ? ring.pop_for(some[0], some_time)
                                                       : ring.try_pop(some[0]);
       while (o.how == operation::manner::retries && millrace::would_block(moved.why)) {
         relacy_platform::relax(0);
@@ -379,7 +379,7 @@ class programs : public scenario {
     if constexpr (millrace::writes_in_place<Ring>) {
       for (;;) {
         auto slot = o.how == operation::manner::waits   ? ring.reserve()
-                    : o.how == operation::manner::timed ? ring.reserve_for(passed)
+                    : o.how == operation::manner::timed ? ring.reserve_for(some_time)
                                                         : ring.try_reserve();
         if (slot) {
           *slot = m;
@@ -410,7 +410,7 @@ class programs : public scenario {
     if constexpr (millrace::reads_in_place<Ring>) {
       for (;;) {
         auto found = o.how == operation::manner::waits   ? ring.peek()
-                     : o.how == operation::manner::timed ? ring.peek_for(passed)
+                     : o.how == operation::manner::timed ? ring.peek_for(some_time)
                                                          : ring.try_peek();
         if (found) {
           m = *found;
@@ -473,8 +473,6 @@ class programs : public scenario {
     describe(journal_.calls(), left, std::span(text).subspan(heading.size()));
     log(site::here(), text);
   }
-
-  static constexpr std::chrono::seconds passed{-1};  // when it passes, the search decides
 
   setting setting_;
   promise promise_;

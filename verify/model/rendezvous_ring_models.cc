@@ -104,7 +104,7 @@ class orphan_in_its_place : public scenario {
       check(s == status::full || s == status::busy, "nobody asks");
       return;
     }
-    came_ = mine.pop_for(m, std::chrono::seconds(-1));
+    came_ = mine.pop_for(m, some_time);
     check(came_ == status::redelivered || came_ == status::timed_out, "it waits for the lock as long as it may");
   }
 

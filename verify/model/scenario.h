@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -35,6 +36,9 @@ struct message {
     return out << m.sender() << "." << m.number();
   }
 };
+
+// Of calls with a deadline: too long to pass by the clock on the wall. When it passes, the search decides.
+inline constexpr std::chrono::hours some_time{24 * 365};
 
 // A claim about the code under test; its line heads the history if it fails.
 inline void check(bool holds, const char* claim, site s = site::here()) {

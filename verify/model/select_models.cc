@@ -10,7 +10,6 @@ namespace verify {
 namespace {
 
 constexpr auto never = millrace::deadline::never();
-constexpr auto passed = millrace::deadline::at({});  // when it passes, the search decides
 
 // What a thread does with the rings a and b, one word an operation:
 //
@@ -196,7 +195,7 @@ class selecting : public scenario {
     for (std::size_t i = 0; i != 2; ++i) messages[i] = d.of[i].push ? next(d.of[i].ring) : message{};
     const std::array<message, 2> before = messages;
     const millrace::selection s = d.manner == '?'   ? any.try_select()
-                                  : d.manner == '~' ? any.select_until(passed)
+                                  : d.manner == '~' ? any.select_until(millrace::deadline::after(some_time))
                                                     : any.select();
     last_ = s.which;
     for (std::size_t i = 0; i != 2; ++i) {

@@ -191,7 +191,7 @@ void add_semaphore_models(models& to) {
   add(liveness, "hands_out", "0 permits: write release2 | acquire read | acquire read",
       [] { return std::make_unique<handing_out>(never); }, {preemptions(2), some});
   add(liveness, "deadline", "0 permits: write release2 | acquire~ read | acquire~ read",
-      [] { return std::make_unique<handing_out>(millrace::deadline::at({})); }, {preemptions(1), some});
+      [] { return std::make_unique<handing_out>(millrace::deadline::after(some_time)); }, {preemptions(1), some});
   add(liveness, "recounts", "0 permits, 1 in hand: write recount(1) | release | acquire read",
       [] { return std::make_unique<recounting>(); }, {preemptions(3), some});
   add(liveness, "closed_and_recounted", "0 permits: close | recount(0) | acquire",
