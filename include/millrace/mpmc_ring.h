@@ -59,7 +59,8 @@ namespace millrace {
 //  M4 What a failed try means. `empty`: head had come to p when it was read, and
 //     tail, read after it, stood at p: as head never passes tail, both stood at p
 //     at the instant of that read (seq_cst, as is every claim; acquire on the first
-//     read puts the claim that it saw before the second). `full` mirrors it;
+//     read puts the claim that it saw before the second). While tail holds that very value,
+//     which is unique (M3), it is still so: a handle that polls looks at nothing else. `full` mirrors it;
 //     tail is then read once more, since a close after that instant may be missed
 //     and one before it may not. `busy`: somebody had claimed the slot that comes
 //     next and not published it, or did so while we looked; or, of a closed ring, M8.
@@ -167,8 +168,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     if (m.empty()) return {};
     const claim c = claim_push(m.size());
     if (c.why != status::ok) return {c.why, 0};
-    publish(*c.first, c.from, m[0]);
-    for (std::uint64_t i = 1; i != c.count; ++i) publish(at(position(c.from) + i), next_end(c.from, i), m[i]);
+    for_each(c, [m](slot& s, word from, std::uint64_t i) { publish(s, from, m[i]); });
     at_.shared->not_empty.notify();
     return {c.count == m.size() ? status::ok : status::full, c.count};
   }
@@ -180,8 +180,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       const status why = redeliver_or(c.why, m[0]);
       return {why, why == status::redelivered ? 1u : 0u};
     }
-    release(*c.first, c.from, m[0]);
-    for (std::uint64_t i = 1; i != c.count; ++i) release(at(position(c.from) + i), next_end(c.from, i), m[i]);
+    for_each(c, [m, lap = lap_](slot& s, word from, std::uint64_t i) { release(s, from + lap, m[i]); });
     tell_of_room();
     return {status::ok, c.count};
   }
@@ -321,6 +320,11 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     word from = mine.next;
     if (from == nowhere) return {status::busy};
     slot& first = at(position(from));
+    if (s == side::producers) {
+      // A consumer that polls has the one, and has freed the other: both at once, and to be written.
+      Platform::fetch_to_write(&end_of(s));
+      Platform::fetch_to_write(&first);
+    }
     word met = 0;
     const std::uint64_t n = ready(from, state, want, met);
     if (n == 0) return {status::busy};
@@ -339,7 +343,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   // that has not been refused for a lap: most likely the other side is far, and does not need them.
   void fetch_ahead(word pos, std::uint64_t n) noexcept {
     constexpr word to_a_line = std::max<word>(1, 64 / sizeof(slot));
-    constexpr word ahead = std::max<word>(1, 256 / sizeof(slot));
+    const word ahead = std::max<word>({1, 256 / sizeof(slot), n});
     for (std::uint64_t i = 0; i < n; i += to_a_line) Platform::fetch_to_write(&at(pos + ahead + i));
   }
 
@@ -371,12 +375,20 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       } else if (claim_from(side::producers, t, n)) {
         note(pushes_, t, n);
         return {status::ok, t, n, &at(position(t))};
+      } else {
+        Platform::back_off();
       }
       Platform::relax(turn);
     }
   }
 
   claim look_and_claim_pop(std::uint64_t want) noexcept {
+    if (quiet_ != nowhere) {
+      // seq_cst: M4. So one who polls looks at this line alone, and leaves the slot's to whoever writes it.
+      if (at_.shared->tail.load(std::memory_order_seq_cst) == quiet_) return {status::empty};
+      Platform::fetch_to_write(&at(position(quiet_)));
+      quiet_ = nowhere;
+    }
     for (unsigned turn = 0;; ++turn) {
       // acquire: M4.
       const word h = at_.shared->head.load(std::memory_order_acquire);
@@ -391,6 +403,8 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
       } else if (claim_from(side::consumers, h, n)) {
         note(pops_, h, n);
         return {status::ok, h, n, &at(position(h))};
+      } else {
+        Platform::back_off();
       }
       Platform::relax(turn);
     }
@@ -421,7 +435,12 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
     const word p = position(h);
     // seq_cst: M4.
     const word t = at_.shared->tail.load(std::memory_order_seq_cst);
-    if (position(t) == p) return (t & closed_flag) != 0 ? status::closed : status::empty;
+    if (position(t) == p) {
+      if ((t & closed_flag) != 0) return status::closed;
+      quiet_ = t;
+      pops_.next = nowhere;  // the slot is not looked at until tail has moved
+      return status::empty;
+    }
     // relaxed: an old head makes it busy, which it was.
     const word again = at_.shared->head.load(std::memory_order_relaxed);
     if (again != h) return status::ok;
@@ -476,14 +495,26 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   static constexpr word published(word from, word state) noexcept { return from | pack(0, state, 0); }
   word freed(word from) const noexcept { return from + lap_; }
 
-  void publish(slot& s, word from, const T& m) noexcept {
+  static void publish(slot& s, word from, const T& m) noexcept {
     s.payload.write(m);
     s.state.store(published(from, full_state), std::memory_order_release);
   }
 
-  void release(slot& s, word from, T& m) noexcept {
+  static void release(slot& s, word after, T& m) noexcept {
     s.payload.read(m);
-    s.state.store(freed(from), std::memory_order_release);
+    s.state.store(after, std::memory_order_release);
+  }
+
+  // Each slot of a claim, in order, and what the end would have held there. The handle is read
+  // before the first store, behind which the compiler would read it again.
+  template <class Move>
+  void for_each(const claim& c, Move move) noexcept {
+    slot* const slots = at_.slots;
+    const word mask = mask_;
+    const std::uint64_t count = c.count;
+    move(*c.first, c.from, 0);
+    word from = next_end(c.from, 1);
+    for (std::uint64_t i = 1; i != count; ++i, from += pack(1, 0, 0)) move(slots[position(from) & mask], from, i);
   }
 
   status put(const claim& c, const T& m) noexcept {
@@ -493,7 +524,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   }
 
   status take(const claim& c, T& m) noexcept {
-    release(*c.first, c.from, m);
+    release(*c.first, freed(c.from), m);
     tell_of_room();
     return status::ok;
   }
@@ -593,7 +624,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   [[gnu::noinline]] status redeliver_or(status why, T& m) noexcept {
     const in_hand c = claim_orphan(why);
     if (c.why != status::redelivered) return c.why;
-    release(*c.first, c.from, m);
+    release(*c.first, freed(c.from), m);
     all_.count(recovery::message_redelivered);
     end_redelivery(c.lock);
     return c.why;
@@ -720,6 +751,7 @@ class mpmc_ring : public ring_calls<mpmc_ring<T, Platform>, T, Platform>,
   bool redelivers_;
   run pushes_;
   run pops_;
+  word quiet_ = nowhere;           // tail, where the last pop found the ring empty
   std::uint32_t heard_ = 0;        // deaths whose claims are settled, as far as this handle knows
   word next_orphan_ = 0;           // the slot to look at first
   std::uint32_t redelivered_ = 0;  // deaths that have left no orphan, likewise
