@@ -160,6 +160,14 @@ void tell_done() {
   ::syscall(SYS_futex, &done, FUTEX_WAKE, 1, nullptr, nullptr, 0);
 }
 
+// The operation's end, behind a sleep from which `other` wakes it.
+void call_when_done(board& b, std::thread& other) {
+  sleep_until_done();
+  call(b);
+  operation_ends();
+  other.join();
+}
+
 // It gets there although the breakpoint was lifted: it has slept meanwhile.
 TEST(TracerTest, AThreadThatRunsTheSameCodeIsHelpedOver) {
   const int comes = goes_there_beside_another(
@@ -172,10 +180,7 @@ TEST(TracerTest, AThreadThatRunsTheSameCodeIsHelpedOver) {
         });
         mark();
         begun.store(1);
-        sleep_until_done();
-        call(b);
-        operation_ends();
-        other.join();
+        call_when_done(b, other);
       },
       0);
   EXPECT_GT(comes, 0);
@@ -189,10 +194,7 @@ TEST(TracerTest, SoIsOneThatTheOperationStarts) {
           common();
           tell_done();
         });
-        sleep_until_done();
-        call(b);
-        operation_ends();
-        other.join();
+        call_when_done(b, other);
       },
       0);
   EXPECT_GT(comes, 0);

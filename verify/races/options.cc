@@ -17,9 +17,8 @@ namespace {
 constexpr std::uint64_t most_messages = 20'000'000;
 constexpr double longest_run = 3600;
 
-// By default all rings together are done within a minute, however many there
-// are, and however many of them hang.
-constexpr double default_seconds = 5;  // of all rings within a minute
+// For each ring: all together are done within a minute, however many of them hang.
+constexpr double default_seconds = 5;
 
 std::string wrong_with_name(const std::string& given) {
   constexpr std::size_t longest = 200;
